@@ -1,0 +1,91 @@
+/*
+ * conf/relay_json.h - the relay JSON (design.md section 5): schema, validation
+ * with the path of the fault, compiled selectors.  The one validator of feed,
+ * relayctl and worker.
+ * Context:   pure.  A relay is immutable after parsing and reference counted,
+ *            not atomically: one thread per process holds relays.
+ *
+ * Unknown fields are refused; so is every known field, value, selector
+ * feature or type that this version does not carry out ("... not available in
+ * this version").
+ */
+#ifndef RELAY_CONF_RELAY_JSON_H
+#define RELAY_CONF_RELAY_JSON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/result.h"
+#include "lib/base/string.h"
+#include "lib/body/jsonpath.h"
+
+#define RELAY_JSON_BYTES_MAX	(1u << 20)
+#define RELAY_ROUTES_MAX	1024
+#define RELAY_ACTIONS_MAX	16	/* per direction of one route */
+#define RELAY_SELECTIONS_MAX	256	/* per action */
+
+enum relay_action_kind { RELAY_ENCRYPT, RELAY_DECRYPT };
+enum relay_curve { RELAY_CURVE_R1, RELAY_CURVE_K1 };
+enum relay_key_scope { RELAY_SCOPE_REQUEST, RELAY_SCOPE_FIELD };
+enum relay_existing { RELAY_EXISTING_VERIFY, RELAY_EXISTING_ENCRYPT };
+
+struct relay_action {
+	enum relay_action_kind	kind;
+	size_t			n_selections;
+	struct body_jsonpath	**paths;	/* owned; one per selection */
+	char			**selectors;	/* owned: their text, for logs */
+};
+
+struct relay_route {
+	char			*method;	/* owned; NULL: every method */
+	char			*path;		/* owned pattern */
+	struct relay_action	*request;	/* owned, applied in order */
+	size_t			n_request;
+	struct relay_action	*response;
+	size_t			n_response;
+};
+
+struct relay {
+	unsigned		magic;
+#define RELAY_MAGIC		0x3e1a77c2
+	unsigned		refs;
+	char			*app;
+	enum relay_curve	curve;
+	enum relay_key_scope	key_scope;
+	enum relay_existing	existing;
+	bool			encrypt_empty_strings;
+	/* destination */
+	char			*host;		/* destinationDomain, canonical */
+	uint16_t		port;		/* 443 */
+	char			*server_name;	/* SNI and name verified; = host */
+	char			*ca;		/* PEM text, or NULL */
+	bool			min_tls_13;	/* minTls "1.3" */
+	unsigned		connect_timeout_ms;	/* 0: conf's */
+	unsigned		response_timeout_ms;	/* 0: conf's */
+	/* limits; 0: conf's */
+	uint64_t		max_body_bytes;
+	unsigned		max_body_fields;
+	struct relay_route	*routes;	/* owned */
+	size_t			n_routes;
+};
+
+struct relay_fault {
+	char	path[256];	/* "routes[0].request[0].action"; "" = whole */
+	char	reason[256];	/* never holds a value of the document, except
+				   a field's own name */
+};
+
+/* RC_OK: one reference for the caller.  RC_SYNTAX, RC_UNSUPPORTED ("not
+ * available in this version"), RC_LIMIT with *fault. */
+enum rc relay_json_parse(struct span json, struct relay **out,
+    struct relay_fault *fault) must_check;
+
+struct relay *relay_ref(struct relay *);
+void relay_unref(struct relay **);
+
+/* First matching route (HEAD matches GET), or NULL: pass through.
+ * path: as http_path_normalize makes it. */
+const struct relay_route *relay_find_route(const struct relay *,
+    struct span method, struct span path);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * base/buffer.h - bytes that grow at the end and are eaten from the front.
+ * Context:   pure; one owner per buffer.
+ * Ownership: the caller embeds the struct; buffer_fini gives the bytes back.
+ *
+ * A sensitive buffer (plaintext, keys) is kept out of core dumps where it is
+ * page sized, and wiped with OPENSSL_cleanse's equivalent before its bytes
+ * are freed, moved, consumed or reused.
+ */
+#ifndef RELAY_BASE_BUFFER_H
+#define RELAY_BASE_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/result.h"
+
+struct buffer {
+	char	*mem;		/* owned; NULL while empty */
+	size_t	start;		/* first byte in use */
+	size_t	end;		/* one past the last byte in use */
+	size_t	cap;		/* bytes at mem */
+	size_t	max;		/* hard limit of end - start; 0 = none */
+	bool	sensitive;
+};
+
+/* max: bytes the buffer may hold, 0 = no limit (only for sizes we choose). */
+void buffer_init(struct buffer *, size_t max, bool sensitive);
+void buffer_fini(struct buffer *);
+
+static inline size_t
+buffer_len(const struct buffer *b)
+{
+	return (b->end - b->start);
+}
+
+/* View of the bytes; valid until the buffer is changed.  May be NULL when
+ * the buffer is empty. */
+static inline char *
+buffer_data(const struct buffer *b)
+{
+	return (b->mem == NULL ? NULL : b->mem + b->start);
+}
+
+/* RC_OK, RC_LIMIT (would pass max), RC_NOMEM.  Nothing is added on failure. */
+enum rc buffer_append(struct buffer *, const void *, size_t len) must_check;
+
+/* Room for len more bytes at *out; add what was used by buffer_commit. */
+enum rc buffer_reserve(struct buffer *, size_t len, char **out) must_check;
+void buffer_commit(struct buffer *, size_t len);
+
+/* For text we write ourselves: aborts instead of failing. */
+void buffer_puts(struct buffer *, const char *);
+void buffer_put(struct buffer *, const void *, size_t len);
+void buffer_printf(struct buffer *, const char *fmt, ...)
+    __attribute__((__format__(__printf__, 2, 3)));
+
+/* Drop len bytes from the front (wiped when sensitive). */
+void buffer_consume(struct buffer *, size_t len);
+
+/* Drop everything; keeps the memory. */
+void buffer_clear(struct buffer *);
+
+/* The whole buffer changes hands; *from is empty (and initialised) after. */
+void buffer_move(struct buffer *to, struct buffer *from);
+
+/* A NUL behind the last byte, not counted; returns the text. */
+const char *buffer_cstr(struct buffer *);
+
+#endif

@@ -1,0 +1,47 @@
+/* base/secret.c - wiping, and keeping pages out of dumps. */
+#include "lib/base/secret.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+void
+secret_wipe(void *p, size_t len)
+{
+	explicit_bzero(p, len);
+}
+
+void
+secret_nodump(void *p, size_t len)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1);
+	uintptr_t to = ((uintptr_t)p + len) & ~(page - 1);
+
+	/* Best effort: processes with values have RLIMIT_CORE 0 as well. */
+	if (from < to)
+		(void)madvise((void *)from, to - from, MADV_DONTDUMP);
+}
+
+void
+secret_no_core(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+bool
+secret_equal(const void *a, const void *b, size_t len)
+{
+	const volatile unsigned char *x = a, *y = b;
+	unsigned char diff = 0;
+
+	for (size_t i = 0; i < len; i++)
+		diff |= (unsigned char)(x[i] ^ y[i]);
+	return (diff == 0);
+}

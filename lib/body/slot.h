@@ -1,0 +1,37 @@
+/*
+ * body/slot.h - where the chosen values of a body are.
+ * Context:   pure.
+ *
+ * Selected objects and arrays stand for each of their scalar leaves; null
+ * stays; a value chosen twice is one slot; slots come in document order.
+ */
+#ifndef RELAY_BODY_SLOT_H
+#define RELAY_BODY_SLOT_H
+
+#include "lib/body/jsonpath.h"
+
+struct body_slot {
+	size_t			start;	/* bytes into the body */
+	size_t			end;
+	enum body_value_type	type;	/* what stands there */
+	bool			escaped; /* a string that must be unescaped */
+	bool			empty;	/* the empty string */
+	uint16_t		selection; /* which selector chose it first */
+};
+
+struct body_slots {
+	struct body_slot	*v;	/* owned */
+	size_t			n;
+	size_t			cap;
+};
+void body_slots_fini(struct body_slots *);
+
+/*
+ * Apply paths[0..n_paths) to the document.  max_fields: RC_LIMIT beyond.
+ * RC_OK (also with no slot at all), RC_LIMIT, RC_NOMEM.
+ */
+enum rc body_slots_select(const struct body_json *,
+    const struct body_jsonpath *const *paths, size_t n_paths,
+    size_t max_fields, struct body_slots *out) must_check;
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * net/dns.h - host name -> addresses, without blocking (c-ares).
+ * Context:   the loop's thread.
+ *
+ * Answers are cached for the smallest TTL seen, CNAMEs included, clamped to
+ * 1..300 s; failures and hosts-file entries for 5 s.  IP literals answer from
+ * the loop without a query.  Both families are asked; the order is v6, v4.
+ */
+#ifndef RELAY_NET_DNS_H
+#define RELAY_NET_DNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/loop.h"
+#include "lib/base/result.h"
+#include "lib/net/addr.h"
+
+#define NET_DNS_ADDRS_MAX	16	/* more answers than anyone tries */
+
+struct net_dns;
+
+/* servers: NULL for resolv.conf, or "127.0.0.1:5353,..." for tests. */
+struct net_dns *net_dns_new(struct loop *, const char *servers);
+void net_dns_free(struct net_dns **);
+
+/*
+ * rc RC_OK: n >= 1 addresses with the asked port, valid during the call.
+ * RC_NOTFOUND (no such name), RC_TIMEOUT, RC_IO: n is 0.
+ */
+typedef void net_dns_cb(void *arg, enum rc, const struct net_addr *, size_t n);
+
+/* Never calls back before it returns.  The id is for net_dns_cancel; after
+ * that the callback is not called.  Ids are never 0 and never reused. */
+uint64_t net_dns_resolve(struct net_dns *, const char *host, uint16_t port,
+    net_dns_cb *, void *arg);
+void net_dns_cancel(struct net_dns *, uint64_t id);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * rpc/link.h - the calling end of one engine link: many calls in flight,
+ * replies by id, any order.
+ * Context:   the loop's thread.
+ * Ownership: the creator owns the link; who waits for an answer holds an id.
+ *
+ * A call is *sent* when the kernel accepted every byte of its frame.  A link
+ * with calls in flight and no progress for stall_ms is closed; a link with a
+ * half-written frame is never reused (it is closed, never resynchronised).
+ */
+#ifndef RELAY_RPC_LINK_H
+#define RELAY_RPC_LINK_H
+
+#include "lib/net/addr.h"
+#include "lib/net/tls.h"
+#include "lib/rpc/frame.h"
+
+struct rpc_link;
+
+struct rpc_link_config {
+	struct net_addr	addr;
+	SSL_CTX		*ctx;			/* net_tls_link_ctx; borrowed */
+	int		send_buffer_bytes;	/* 0: the system's */
+	unsigned	stall_ms;		/* default RPC_LINK_STALL_MS */
+	unsigned	connect_ms;		/* TCP + TLS; default 2000 */
+	unsigned	max_calls;		/* default RPC_CALLS_MAX */
+};
+#define RPC_LINK_STALL_MS	10000
+#define RPC_LINK_CONNECT_MS	2000
+
+struct rpc_link_ops {
+	/* Shaken hands, and the peer's certificate is role engine. */
+	void	(*on_up)(void *arg, const struct net_link_peer *);
+	/* Gone.  Every call in flight has already had its callback with
+	 * RC_UNAVAILABLE.  Close the link here or later. */
+	void	(*on_down)(void *arg, const char *why);
+};
+
+struct rpc_link *rpc_link_open(struct loop *, const struct rpc_link_config *,
+    const struct rpc_link_ops *, void *arg);
+/* Calls in flight get RC_CANCELLED from here; on_down does not come. */
+void rpc_link_close(struct rpc_link **);
+
+/*
+ * One frame of the answer to a call.
+ * RC_OK: status and body (a view, valid during the call) came; more: another
+ *        piece follows with the same id, else this was the last callback.
+ * RC_TIMEOUT, RC_UNAVAILABLE (link lost), RC_CANCELLED (link closed by us),
+ * RC_SYNTAX (a broken reply; the link goes down after): the last callback;
+ *        status is RPC_STATUS_INTERNAL and body NULL.
+ */
+typedef void rpc_reply_cb(void *arg, enum rc, enum rpc_status,
+    const struct rpc_value *body, bool more);
+
+/*
+ * Queue a call.  body: encoded MessagePack, left empty (moved).  *id is never
+ * 0 and is unique per link.
+ * RC_OK; RC_AGAIN (max_calls in flight); RC_LIMIT (frame too long: not a byte
+ * was sent); RC_UNAVAILABLE (not up).  cb never runs before this returns.
+ */
+enum rc rpc_link_call(struct rpc_link *, enum rpc_op, struct buffer *body,
+    unsigned timeout_ms, rpc_reply_cb *, void *arg, uint64_t *id) must_check;
+/* As above with a signature over the call's id, which the caller learns
+ * first by rpc_link_next_id. */
+uint64_t rpc_link_next_id(struct rpc_link *);
+enum rc rpc_link_call_signed(struct rpc_link *, enum rpc_op,
+    struct buffer *body, struct span signature, unsigned timeout_ms,
+    rpc_reply_cb *, void *arg, uint64_t *id) must_check;
+
+/* Nobody waits any more: no callback comes; Cancel goes to the engine if the
+ * call may have been sent.  A foreign or answered id is ignored. */
+void rpc_link_cancel(struct rpc_link *, uint64_t id);
+
+bool rpc_link_is_up(const struct rpc_link *);
+unsigned rpc_link_in_flight(const struct rpc_link *);
+/* Every byte of this call's frame was taken by the kernel. */
+bool rpc_link_call_sent(const struct rpc_link *, uint64_t id);
+
+#endif

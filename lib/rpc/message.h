@@ -1,0 +1,115 @@
+/*
+ * rpc/message.h - the bodies of calls and replies that more than one program
+ * reads or writes, typed.
+ * Context:   pure; fuzzed.
+ */
+#ifndef RELAY_RPC_MESSAGE_H
+#define RELAY_RPC_MESSAGE_H
+
+#include "lib/rpc/codec.h"
+#include "lib/rpc/op.h"
+
+enum rpc_curve { RPC_CURVE_R1, RPC_CURVE_K1 };		/* "r1", "k1" */
+enum rpc_key_scope { RPC_SCOPE_REQUEST, RPC_SCOPE_FIELD }; /* "request", "field" */
+enum rpc_existing { RPC_EXISTING_VERIFY, RPC_EXISTING_ENCRYPT };
+
+enum rpc_field_type {		/* numbers on the wire */
+	RPC_FIELD_STRING = 0,
+	RPC_FIELD_NUMBER = 1,
+	RPC_FIELD_BOOLEAN = 2,
+	RPC_FIELD_FILE = 3
+};
+
+struct rpc_field {
+	enum rpc_field_type	type;
+	struct span		bytes;	/* view */
+	struct span		role;	/* view; empty: none */
+};
+
+/* ---- Encrypt {app, curve, keyScope, existing, fields} ---- */
+struct rpc_encrypt {
+	struct span		app;
+	enum rpc_curve		curve;
+	enum rpc_key_scope	scope;
+	enum rpc_existing	existing;
+	const struct rpc_value	*fields;	/* reading: an array */
+	size_t			n_fields;
+};
+/* Writing: head first, then exactly n_fields fields (`bytes` need not be one
+ * piece of memory: caller may use rpc_encrypt_put_field_head + bytes). */
+void rpc_encrypt_put(struct buffer *, const struct rpc_encrypt *);
+enum rc rpc_encrypt_put_field(struct buffer *, const struct rpc_field *)
+    must_check;
+enum rc rpc_encrypt_read(const struct rpc_value *body, struct rpc_encrypt *)
+    must_check;
+enum rc rpc_encrypt_field_at(const struct rpc_encrypt *, size_t i,
+    struct rpc_field *) must_check;
+
+/* Reply body: an array of [status, bytes]; pieces of a long reply are arrays
+ * that follow each other. */
+enum rpc_seal_status { RPC_SEALED = 0, RPC_PASSED = 1 };
+struct rpc_sealed {
+	enum rpc_seal_status	status;
+	struct span		bytes;	/* view; empty when passed: the caller
+					   keeps its own */
+};
+enum rc rpc_sealed_at(const struct rpc_value *body, size_t i,
+    struct rpc_sealed *) must_check;
+
+/* ---- Decrypt {app | apiKey | clientToken, place, tokens} ---- */
+enum rpc_place { RPC_PLACE_RELAY, RPC_PLACE_EGRESS, RPC_PLACE_API };
+struct rpc_decrypt {
+	struct span		app;		/* or empty */
+	struct span		api_key;	/* or empty */
+	enum rpc_place		place;		/* {kind, destination?, address} */
+	struct span		destination;
+	struct span		address;
+	const struct rpc_value	*tokens;	/* reading */
+	size_t			n_tokens;
+};
+void rpc_decrypt_put(struct buffer *, const struct rpc_decrypt *);
+enum rc rpc_decrypt_put_token(struct buffer *, struct span token,
+    struct span role) must_check;
+enum rc rpc_decrypt_read(const struct rpc_value *body, struct rpc_decrypt *)
+    must_check;
+enum rc rpc_decrypt_token_at(const struct rpc_decrypt *, size_t i,
+    struct span *token, struct span *role) must_check;
+
+enum rpc_open_status {
+	RPC_OPEN_OK = 0,
+	RPC_OPEN_NOT_A_TOKEN = 1,
+	RPC_OPEN_WRONG_APP_OR_CHANGED = 2,
+	RPC_OPEN_FORBIDDEN = 3,
+	RPC_OPEN_TOO_OLD = 4,
+	RPC_OPEN_DEBUG = 5
+};
+struct rpc_opened {
+	enum rpc_open_status	status;
+	enum rpc_field_type	type;
+	struct span		bytes;	/* view; empty unless ok */
+};
+enum rc rpc_opened_at(const struct rpc_value *body, size_t i,
+    struct rpc_opened *) must_check;
+
+/*
+ * The other bodies are small maps, read and written in place with codec.h:
+ *
+ * Ping            {}                          -> {ready, keys_epoch, time_ms}
+ * GetStatistics   {}                          -> {ready, keys_epoch, apps, keys,
+ *                   calls, fields_sealed, fields_opened, refused, queue,
+ *                   links, uptime_ms, checksum}
+ * Authenticate    {apiKey}                    -> {app, key, scopes: [text]}
+ * PublicKeys      {app}                       -> {app, r1: bin33, k1: bin33}
+ * Cancel          {id}                        -> {}
+ * LoadRecords     {records: [bin...]}         -> {loaded, active: [[id, version]...]}
+ * Checksum        {}                          -> {checksum: bin32, records}
+ * SetReady        {checksum: bin32}           -> {}          (conflict if it differs)
+ * ListApps        {}                          -> [[id, version, state, created_ms]...]
+ * ListKeys        {app}                       -> [[key id, state, created_ms, scopes]...]
+ * Challenge       {}                          -> {challenge: bin32}
+ * CreateApp       {name?}                     -> {app, version, record: bin}
+ * CreateKey       {app, scopes: [text]}       -> {key: id, secret: text, version, record: bin}
+ * RevokeKey       {app, key}                  -> {version, record: bin}
+ */
+
+#endif
