@@ -10,10 +10,12 @@
 
 struct certs_store;
 
-/* Install on a context; store: borrowed, outlives the context. */
+/* Install on a context; store: borrowed, outlives the context.  A name that
+ * is no host name ends the handshake with the alert unrecognized_name. */
 void certs_sni_install(SSL_CTX *, struct certs_store *);
 
-/* The name the client sent, lower case without a trailing dot, or NULL. */
+/* The name the client sent, canonical as in base/host.h, or NULL; owned by the
+ * SSL and valid as long.  Known once the handshake is done. */
 const char *certs_sni_name(SSL *);
 
 #endif

@@ -15,13 +15,18 @@
 
 struct certs_store;
 
+/* keys: borrowed, outlives the store; NULL: no session tickets. */
 struct certs_store *certs_store_new(const struct certs_ticket_keys *);
 void certs_store_free(struct certs_store **);
 
 /*
  * Add a certificate.  names: patterns ("shop.test", "*.shop.test"); n_names 0:
- * the certificate's SAN.  The first one added is the default.
- * RC_OK; RC_SYNTAX with a reason (no PEM, key does not match, ...).
+ * the DNS names of the certificate's SAN.  The first one added is the default.
+ * RC_OK
+ * RC_SYNTAX  with a reason: no PEM, key does not match, a bad name, no name
+ * RC_EXISTS  with a reason: a name given here is another certificate's.  (Of
+ *            names that come from SANs the first certificate keeps them.)
+ * Nothing is added on failure.
  */
 enum rc certs_store_add(struct certs_store *, const char *label,
     struct span chain, struct span key, const char *const *names,
@@ -32,7 +37,8 @@ enum rc certs_store_add(struct certs_store *, const char *label,
  * is ignored) and shared tickets.  NULL while the store is empty. */
 SSL_CTX *certs_store_default(struct certs_store *);
 
-/* Exact name first, then the wildcard of its parent, else NULL.  Borrowed. */
+/* Exact name first, then the wildcard of its parent, else NULL; the name is
+ * canonical (base/host.h).  Borrowed. */
 SSL_CTX *certs_store_find(struct certs_store *, const char *server_name);
 
 #endif

@@ -27,6 +27,12 @@ enum rc certs_ticket_keys_new(struct span content,
     struct certs_ticket_keys **) must_check;
 void certs_ticket_keys_free(struct certs_ticket_keys **);	/* wiped */
 
+/* New keys in the same object, for every context that has it; the old ones
+ * stay when content is RC_SYNTAX. */
+enum rc certs_ticket_keys_replace(struct certs_ticket_keys *,
+    struct span content) must_check;
+
+/* keys: borrowed, outlives the context; NULL: no tickets, no resumption. */
 void certs_ticket_install(SSL_CTX *, const struct certs_ticket_keys *);
 
 #endif

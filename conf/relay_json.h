@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "conf/relay_path.h"
 #include "lib/base/result.h"
 #include "lib/base/string.h"
 #include "lib/body/jsonpath.h"
@@ -75,17 +76,21 @@ struct relay_fault {
 				   a field's own name */
 };
 
-/* RC_OK: one reference for the caller.  RC_SYNTAX, RC_UNSUPPORTED ("not
- * available in this version"), RC_LIMIT with *fault. */
+/*
+ * RC_OK: one reference for the caller.  RC_SYNTAX, RC_UNSUPPORTED ("not
+ * available in this version"), RC_LIMIT with *fault: the first fault in
+ * document order.  RC_NOMEM.
+ *
+ * Levels that design.md's table leaves open: `onMismatch`, `existingTokens`
+ * and `onUndecryptable` are fields of the relay.  As the default of
+ * `onMismatch` depends on the direction it is an object,
+ * {"request": "reject", "response": "forward"}, each optional; as one string
+ * it would change one direction at least and is not available.
+ */
 enum rc relay_json_parse(struct span json, struct relay **out,
     struct relay_fault *fault) must_check;
 
 struct relay *relay_ref(struct relay *);
 void relay_unref(struct relay **);
-
-/* First matching route (HEAD matches GET), or NULL: pass through.
- * path: as http_path_normalize makes it. */
-const struct relay_route *relay_find_route(const struct relay *,
-    struct span method, struct span path);
 
 #endif

@@ -40,7 +40,9 @@ void shm_map_close(struct shm_map **);
 enum rc shm_map_begin(struct shm_map *, uint64_t *epoch) must_check;
 void shm_map_end(struct shm_map *);
 
-/* Views valid until shm_map_end.  RC_OK, RC_NOTFOUND, RC_CORRUPT. */
+/* Views valid until shm_map_end.  RC_OK, RC_NOTFOUND, RC_CORRUPT.  Inside a
+ * write, this and shm_map_each see that write's own changes, and views are
+ * valid until the next change. */
 enum rc shm_map_get(struct shm_map *, const char *key, struct shm_record *)
     must_check;
 
@@ -60,6 +62,7 @@ enum rc shm_map_write_begin(struct shm_map *) must_check;
  * record too long), RC_IO. */
 enum rc shm_map_put(struct shm_map *, const char *key, enum shm_kind,
     struct span payload) must_check;
+/* RC_NOTFOUND when there is no such key. */
 enum rc shm_map_delete(struct shm_map *, const char *key) must_check;
 /* Durable (fsync) when this returns RC_OK; RC_LIMIT: disk full. */
 enum rc shm_map_write_commit(struct shm_map *, uint64_t *epoch) must_check;

@@ -12,6 +12,10 @@
 
 #define FIRST_BYTES	512	/* a small head fits without a second growth */
 
+/* From this size on malloc maps pages of their own, so that madvise neither
+ * splits the heap's mapping nor costs a system call for each small buffer. */
+#define OWN_PAGES_BYTES	((size_t)128 * 1024)
+
 void
 buffer_init(struct buffer *b, size_t max, bool sensitive)
 {
@@ -50,7 +54,8 @@ grow(struct buffer *b, size_t len)
 		return (RC_LIMIT);
 	if (b->end + len <= b->cap)
 		return (RC_OK);
-	if (need <= b->cap && b->start >= b->cap / 2) {
+	/* Moving down is paid for by what was eaten or is about to come. */
+	if (need <= b->cap && used <= b->start + len) {
 		memmove(b->mem, b->mem + b->start, used);
 		if (b->sensitive)
 			secret_wipe(b->mem + used, b->end - used);
@@ -58,11 +63,11 @@ grow(struct buffer *b, size_t len)
 		b->end = used;
 		return (RC_OK);
 	}
-	for (cap = b->cap != 0 ? b->cap : FIRST_BYTES; cap < need; cap *= 2)
+	for (cap = b->cap != 0 ? b->cap * 2 : FIRST_BYTES; cap < need; cap *= 2)
 		continue;
 	if ((mem = malloc(cap)) == NULL)
 		return (RC_NOMEM);
-	if (b->sensitive)
+	if (b->sensitive && cap >= OWN_PAGES_BYTES)
 		secret_nodump(mem, cap);
 	if (used != 0)
 		memcpy(mem, b->mem + b->start, used);
@@ -163,9 +168,12 @@ buffer_clear(struct buffer *b)
 void
 buffer_move(struct buffer *to, struct buffer *from)
 {
+	bool sensitive = to->sensitive;
+
 	release(to);
 	*to = *from;
 	buffer_init(from, to->max, to->sensitive);
+	to->sensitive |= sensitive;	/* once marked, always wiped */
 }
 
 const char *

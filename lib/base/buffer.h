@@ -3,9 +3,9 @@
  * Context:   pure; one owner per buffer.
  * Ownership: the caller embeds the struct; buffer_fini gives the bytes back.
  *
- * A sensitive buffer (plaintext, keys) is kept out of core dumps where it is
- * page sized, and wiped with OPENSSL_cleanse's equivalent before its bytes
- * are freed, moved, consumed or reused.
+ * A sensitive buffer (plaintext, keys) is wiped before its bytes are freed,
+ * moved, consumed or reused, and kept out of core dumps where it is large
+ * enough for pages of its own.
  */
 #ifndef RELAY_BASE_BUFFER_H
 #define RELAY_BASE_BUFFER_H
@@ -61,7 +61,8 @@ void buffer_consume(struct buffer *, size_t len);
 /* Drop everything; keeps the memory. */
 void buffer_clear(struct buffer *);
 
-/* The whole buffer changes hands; *from is empty (and initialised) after. */
+/* The whole buffer changes hands with its limit; *from is empty (and
+ * initialised) after.  *to is sensitive if either was. */
 void buffer_move(struct buffer *to, struct buffer *from);
 
 /* A NUL behind the last byte, not counted; returns the text. */

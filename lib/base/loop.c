@@ -7,12 +7,16 @@
 
 #define IDLE_HOOKS_MAX	8	/* net, rpc and one or two per role */
 
+#define TURN_LIMIT_MS	20	/* loop_turn, for tests */
+
 struct loop {
 	unsigned		magic;
 #define LOOP_MAGIC		0x1a5c0f37
 	struct event_base	*base;		/* owned */
 	bool			stop;
+	bool			again;	/* an idle hook left work: do not wait */
 	unsigned		n_idle;
+	unsigned		at;	/* hook that runs next, while they run */
 	struct {
 		loop_idle_cb	*cb;
 		void		*arg;	/* borrowed: removed by its owner */
@@ -68,6 +72,8 @@ loop_idle_del(struct loop *l, loop_idle_cb *cb, void *arg)
 	for (unsigned i = 0; i < l->n_idle; i++) {
 		if (l->idle[i].cb != cb || l->idle[i].arg != arg)
 			continue;
+		if (i < l->at)
+			l->at--;	/* removed by a hook: skip none */
 		for (; i + 1 < l->n_idle; i++)
 			l->idle[i] = l->idle[i + 1];
 		l->n_idle--;
@@ -75,20 +81,67 @@ loop_idle_del(struct loop *l, loop_idle_cb *cb, void *arg)
 	}
 }
 
+void *
+loop_idle_find(const struct loop *l, loop_idle_cb *cb)
+{
+	obj_check(l, LOOP_MAGIC);
+	for (unsigned i = 0; i < l->n_idle; i++)
+		if (l->idle[i].cb == cb)
+			return (l->idle[i].arg);
+	return (NULL);
+}
+
+void
+loop_again(struct loop *l)
+{
+	obj_check(l, LOOP_MAGIC);
+	l->again = true;
+}
+
+/* Cleared first: what is asked for before the hooks run, they will see. */
 static void
 run_idle(struct loop *l)
 {
-	for (unsigned i = 0; i < l->n_idle; i++)
+	l->again = false;
+	for (l->at = 0; l->at < l->n_idle;) {
+		unsigned i = l->at++;
+
 		l->idle[i].cb(l->idle[i].arg);
+	}
+	l->at = 0;
+}
+
+static int
+run_events(struct loop *l, bool wait)
+{
+	return (event_base_loop(l->base, EVLOOP_ONCE |
+	    (wait && !l->again ? 0 : EVLOOP_NONBLOCK)));
+}
+
+static void
+on_turn_limit(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
 }
 
 void
 loop_turn(struct loop *l, bool wait)
 {
+	const struct timeval longest = { 0, TURN_LIMIT_MS * 1000 };
+	struct event *limit = NULL;
+
 	obj_check(l, LOOP_MAGIC);
 	run_idle(l);
-	(void)event_base_loop(l->base,
-	    EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
+	if (wait) {
+		/* An idle hook may have done what the caller waits for. */
+		limit = event_new(l->base, -1, 0, on_turn_limit, NULL);
+		ensure(limit != NULL && event_add(limit, &longest) == 0);
+	}
+	(void)run_events(l, wait);
+	if (limit != NULL)
+		event_free(limit);
 }
 
 void
@@ -99,7 +152,7 @@ loop_run(struct loop *l)
 		run_idle(l);
 		if (l->stop)
 			break;
-		ensure(event_base_loop(l->base, EVLOOP_ONCE) == 0);
+		ensure(run_events(l, true) == 0);
 	}
 }
 

@@ -3,7 +3,11 @@
  * Context:   each role calls it after start, before the first foreign byte.
  *
  * A profile is an allow list of system calls (libseccomp).  A call outside it
- * ends the process (SIGSYS; the master logs it), never is quietly refused.
+ * ends the process (SIGSYS; the master logs it).  Only opening files, where a
+ * profile has none, is refused instead (EACCES): libraries probe for files and
+ * go on without.  All threads of the process are covered, those to come too.
+ *
+ * After it: read files, load trust stores, start children and listen before.
  */
 #ifndef RELAY_BASE_SANDBOX_H
 #define RELAY_BASE_SANDBOX_H

@@ -18,6 +18,7 @@
 
 #include "lib/base/buffer.h"
 #include "lib/base/string.h"
+#include "lib/body/json_text.h"
 
 #define BODY_JSON_DEPTH_MAX	128	/* deeper is refused as RC_LIMIT */
 #define BODY_JSON_BYTES_MAX	0x7fffffffu /* offsets are 32 bit */
@@ -59,7 +60,8 @@ struct body_json_fault {
 };
 
 /*
- * Index doc[0..len).  max_nodes: a limit on the array (0: 16 M).
+ * Index doc[0..len).  max_nodes: a limit on the array (0: 16 M); a node costs
+ * 28 bytes and stands for two bytes of document or more.
  * RC_OK, RC_SYNTAX, RC_LIMIT (depth, nodes, length), RC_NOMEM.  On failure
  * *out is empty and *fault (may be NULL) tells why.
  */
@@ -81,33 +83,5 @@ bool body_json_key_is(const struct body_json *, uint32_t node,
 /* First member of this decoded name; 0 = none. */
 uint32_t body_json_member(const struct body_json *, uint32_t object,
     const char *name);
-
-/*
- * Decode a raw string span (with quotes) and append UTF-8 to out.
- * RC_OK; RC_SYNTAX for a lone surrogate or a bad escape; RC_LIMIT, RC_NOMEM
- * from the buffer.  Text without escapes is copied as it is.
- */
-enum rc body_json_unescape(struct span raw, struct buffer *out) must_check;
-
-/*
- * Append a JSON string, quotes included.  Only what must be escaped is.
- * RC_SYNTAX when text is not strict UTF-8; nothing is added then.
- */
-enum rc body_json_escape(struct span text, struct buffer *out) must_check;
-
-/* Exactly one number of RFC 8259 section 6. */
-bool body_json_number_valid(struct span);
-
-/*
- * Opened text is foreign input (design.md section 6).  Append what may stand
- * for it in a JSON document: a string escaped; a number bare when it is an
- * RFC 8259 number, else normalised (spec/ciphertext.md 5: Python's 1.0e+21,
- * PHP's 007, " 12", .5 ...), else as a string; a boolean bare only if it is
- * exactly true or false, else as a string.
- * RC_SYNTAX: it cannot stand in JSON (not UTF-8): the token stays.
- */
-enum body_value_type { BODY_VALUE_STRING, BODY_VALUE_NUMBER, BODY_VALUE_BOOLEAN };
-enum rc body_json_insert(enum body_value_type, struct span text,
-    struct buffer *out) must_check;
 
 #endif

@@ -21,7 +21,8 @@ struct body_jsonpath_fault {
 };
 
 /* RC_OK; RC_SYNTAX: not well-formed or not valid; RC_UNSUPPORTED: valid, but
- * a feature of it is not available in this version; RC_LIMIT. */
+ * a feature of it is not available in this version; RC_LIMIT: text, segments
+ * or filters nested too deep.  *fault (may be NULL) is set on failure. */
 enum rc body_jsonpath_compile(struct span text, struct body_jsonpath **out,
     struct body_jsonpath_fault *) must_check;
 void body_jsonpath_free(struct body_jsonpath **);
@@ -34,11 +35,13 @@ struct body_nodelist {
 };
 void body_nodelist_fini(struct body_nodelist *);
 
-/* Append every selected node.  max: most nodes in the list (RC_LIMIT). */
+/* Append every selected node.  max: most nodes in the list, and in the list
+ * behind each segment on the way (RC_LIMIT): `$..*..*` multiplies. */
 enum rc body_jsonpath_select(const struct body_jsonpath *,
     const struct body_json *, size_t max, struct body_nodelist *out) must_check;
 
-/* Append the normalized path of a node (RFC 9535 2.7), e.g. $['a'][0]. */
+/* Append the normalized path of a node (RFC 9535 2.7), e.g. $['a'][0].
+ * RC_SYNTAX: a member name on the way holds a lone surrogate. */
 enum rc body_jsonpath_normalized(const struct body_json *, uint32_t node,
     struct buffer *out) must_check;
 

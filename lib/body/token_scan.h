@@ -11,7 +11,7 @@
 #include "lib/base/string.h"
 
 /* Shortest token there is: no version, no type, empty data. */
-#define BODY_TOKEN_BYTES_MIN	68
+#define BODY_TOKEN_BYTES_MIN	67
 
 /* The whole span has the form of one token (any version, debug too). */
 bool body_token_whole(struct span);

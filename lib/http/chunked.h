@@ -34,7 +34,8 @@ void http_chunked_init(struct http_chunked *, uint64_t max_body);
  * yields at most one piece: call again while RC_MORE and *used > 0.
  * RC_OK      the last chunk's line is consumed: trailers come next
  * RC_MORE    feed more; *used may be less than len
- * RC_SYNTAX  framing broken: answer 400 and close, never resynchronise
+ * RC_SYNTAX  framing broken: answer 400 and close, never resynchronise;
+ *            the same answer comes from then on
  * RC_LIMIT   max_body exceeded: answer 413 and close
  */
 enum rc http_chunked_feed(struct http_chunked *, const char *in, size_t len,

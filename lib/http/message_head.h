@@ -24,6 +24,9 @@
 #define HTTP_HEAD_BYTES_MAX	65536	/* whole head; default of max_head_bytes */
 #define HTTP_TARGET_BYTES_MAX	16384	/* request target */
 #define HTTP_FIELDS_MAX		256	/* lines; one app sends 20 to 40 */
+#define HTTP_METHOD_BYTES_MAX	32	/* the longest registered one has 17 */
+#define HTTP_CONNECTION_BYTES_MAX 1024	/* all Connection fields: every other field
+					   is compared with each option there */
 
 struct http_limits {
 	size_t	head_bytes;
@@ -60,9 +63,15 @@ struct http_head {
 	size_t			n_fields;
 	size_t			cap_fields;
 	size_t			bytes;		/* of input, up to the body */
-	size_t			scanned;	/* private: where to look on */
 	enum http_fault		fault;
 	const char		*detail;	/* literal, for the log */
+	/* Private to message_head.c: */
+	const char		*base;		/* view: in of the last call */
+	size_t			scanned;	/* where to look on */
+	size_t			part;		/* start of what is being read */
+	size_t			value;		/* just behind the colon */
+	size_t			connection;	/* bytes of Connection fields */
+	uint8_t			state;
 };
 
 void http_head_init(struct http_head *);
@@ -71,7 +80,9 @@ void http_head_reset(struct http_head *);	/* for the next message */
 
 /*
  * Parse from in[0..len), which starts at the message; call again with more
- * bytes (the same ones first) after RC_MORE.
+ * bytes (the same ones first) after RC_MORE.  The bytes may have moved: then
+ * they are read again from the start, which a buffer that grows by doubling
+ * makes rare.  After the last word the same answer comes until the reset.
  * RC_OK      head complete; ->bytes were used
  * RC_MORE    not yet; limits are already enforced
  * RC_SYNTAX  ->fault and ->detail say why: answer and close
@@ -81,7 +92,9 @@ enum rc http_head_request(struct http_head *, const char *in, size_t len,
 enum rc http_head_response(struct http_head *, const char *in, size_t len,
     const struct http_limits *) must_check;
 
-/* Trailer section (RFC 9112 7.1.2): field lines up to the empty line. */
+/* Trailer section (RFC 9112 7.1.2): field lines up to the empty line; use an
+ * object of its own.  Host, Content-Length and Transfer-Encoding there are
+ * refused: they come too late to mean one thing. */
 enum rc http_head_trailers(struct http_head *, const char *in, size_t len,
     const struct http_limits *) must_check;
 
@@ -92,14 +105,26 @@ const struct http_field *http_head_field_named(const struct http_head *,
     const char *name);
 size_t http_head_count(const struct http_head *, enum http_field_id);
 
+/*
+ * The Host field's value (a view; may be empty, http_host_parse judges it).
+ * RC_OK
+ * RC_NOTFOUND  none, which HTTP/1.0 allows
+ * RC_SYNTAX    none in HTTP/1.1, or more than one: 400 (RFC 9112 3.2)
+ */
+enum rc http_head_host(const struct http_head *, struct span *host) must_check;
+
 /* Any Connection field lists this option (close, keep-alive, upgrade). */
 bool http_head_connection_has(const struct http_head *, const char *option);
 
 /* The sender keeps the connection open after this message (RFC 9112 9.3). */
 bool http_head_keep_alive(const struct http_head *);
 
-/* Hop-by-hop (RFC 9110 7.6.1): our fixed list, plus what Connection names.
- * Such a field is rebuilt, never copied. */
+/*
+ * Hop-by-hop (RFC 9110 7.6.1): our fixed list, plus what Connection names,
+ * except Host and the Content- fields that say how to read the body: those
+ * are never dropped at a sender's wish.  Such a field is rebuilt, never
+ * copied; so is Content-Length, which is framing and not on the list.
+ */
 bool http_head_is_hop_by_hop(const struct http_head *,
     const struct http_field *);
 

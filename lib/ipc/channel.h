@@ -36,4 +36,8 @@ void ipc_channel_free(struct ipc_channel **);
 enum rc ipc_channel_send(struct ipc_channel *, const char *verb,
     struct span text, int pass_fd) must_check;
 
+/* Deliver now what has already arrived: for the last words of a peer that is
+ * known to have ended.  The callbacks may free the channel. */
+void ipc_channel_poll(struct ipc_channel *);
+
 #endif

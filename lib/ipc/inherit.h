@@ -16,6 +16,9 @@
  *   root           root key, 32 bytes (e3d)
  *   engine.unix, engine.tcp   e3d's listening sockets
  *   admin          listening socket of a role's own control (helper, feed)
+ *
+ * A memfd may be shared by several children, and with it its file offset:
+ * content is read with pread(2) only.
  */
 #ifndef RELAY_IPC_INHERIT_H
 #define RELAY_IPC_INHERIT_H
@@ -35,15 +38,19 @@ struct ipc_inherited {
 	} v[IPC_FDS_MAX];
 };
 
+/* The list as the variable's text.  RC_OK, RC_LIMIT when size is too small. */
+enum rc ipc_inherit_format(const struct ipc_inherited *, char *out,
+    size_t size) must_check;
+
 /* Read and unset the variable; set close-on-exec on each.  RC_OK (also when
- * absent: n is 0), RC_SYNTAX. */
+ * absent: n is 0), RC_SYNTAX (also: not open, below 3, named twice). */
 enum rc ipc_inherit_read(struct ipc_inherited *) must_check;
 
 /* Take a descriptor out of the list (the caller owns it then); -1: absent. */
 int ipc_inherit_take(struct ipc_inherited *, const char *name);
 
 /* Whole content of a taken-out file or memfd from offset 0, then closed.
- * RC_NOTFOUND when absent. */
+ * RC_NOTFOUND when absent, RC_LIMIT (out's max), RC_IO, RC_NOMEM. */
 enum rc ipc_inherit_take_content(struct ipc_inherited *, const char *name,
     struct buffer *out) must_check;
 

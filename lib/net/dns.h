@@ -3,8 +3,10 @@
  * Context:   the loop's thread.
  *
  * Answers are cached for the smallest TTL seen, CNAMEs included, clamped to
- * 1..300 s; failures and hosts-file entries for 5 s.  IP literals answer from
- * the loop without a query.  Both families are asked; the order is v6, v4.
+ * 1..300 s; failures for 5 s.  IP literals and names of the hosts file answer
+ * from the loop without a query.  Both families are asked; the order is v6,
+ * v4.  resolv.conf and the hosts file are read by net_dns_new, never later:
+ * the sandbox of a worker opens no file.  No search domain is applied.
  */
 #ifndef RELAY_NET_DNS_H
 #define RELAY_NET_DNS_H
@@ -26,7 +28,8 @@ void net_dns_free(struct net_dns **);
 
 /*
  * rc RC_OK: n >= 1 addresses with the asked port, valid during the call.
- * RC_NOTFOUND (no such name), RC_TIMEOUT, RC_IO: n is 0.
+ * RC_NOTFOUND (no such name), RC_TIMEOUT, RC_IO (also: too many names in
+ * flight): n is 0.  The callback may resolve and cancel, not free.
  */
 typedef void net_dns_cb(void *arg, enum rc, const struct net_addr *, size_t n);
 

@@ -11,6 +11,9 @@
 #ifndef RELAY_RPC_LINK_H
 #define RELAY_RPC_LINK_H
 
+#include "lib/base/buffer.h"
+#include "lib/base/loop.h"
+#include "lib/base/result.h"
 #include "lib/net/addr.h"
 #include "lib/net/tls.h"
 #include "lib/rpc/frame.h"
@@ -53,27 +56,34 @@ typedef void rpc_reply_cb(void *arg, enum rc, enum rpc_status,
     const struct rpc_value *body, bool more);
 
 /*
- * Queue a call.  body: encoded MessagePack, left empty (moved).  *id is never
- * 0 and is unique per link.
- * RC_OK; RC_AGAIN (max_calls in flight); RC_LIMIT (frame too long: not a byte
- * was sent); RC_UNAVAILABLE (not up).  cb never runs before this returns.
+ * Queue a call.  body: encoded MessagePack (empty: an empty map); moved, left
+ * empty, on RC_OK.  *id is never 0 and is unique per link.  timeout_ms 0: no
+ * deadline of its own.
+ * RC_OK; RC_AGAIN (max_calls in flight), RC_LIMIT (frame too long),
+ * RC_UNAVAILABLE (not up): not a byte was queued and body is as it was, for
+ * another link.  RC_NOMEM: as these, or the link goes down from the loop and
+ * body may be empty.  cb never runs before this returns.
  */
 enum rc rpc_link_call(struct rpc_link *, enum rpc_op, struct buffer *body,
     unsigned timeout_ms, rpc_reply_cb *, void *arg, uint64_t *id) must_check;
 /* As above with a signature over the call's id, which the caller learns
- * first by rpc_link_next_id. */
+ * first by rpc_link_next_id: good until the next call or cancel on the link. */
 uint64_t rpc_link_next_id(struct rpc_link *);
 enum rc rpc_link_call_signed(struct rpc_link *, enum rpc_op,
     struct buffer *body, struct span signature, unsigned timeout_ms,
     rpc_reply_cb *, void *arg, uint64_t *id) must_check;
 
-/* Nobody waits any more: no callback comes; Cancel goes to the engine if the
- * call may have been sent.  A foreign or answered id is ignored. */
+/* Nobody waits any more: no callback comes; Cancel goes to the engine, which
+ * may have the call.  A foreign or answered id is ignored. */
 void rpc_link_cancel(struct rpc_link *, uint64_t id);
 
 bool rpc_link_is_up(const struct rpc_link *);
+/* Calls whose last piece has not come, cancelled and timed-out ones included:
+ * they still occupy the engine, and count against max_calls. */
 unsigned rpc_link_in_flight(const struct rpc_link *);
-/* Every byte of this call's frame was taken by the kernel. */
+/* Every byte of this call's frame was taken by the kernel.  May be asked from
+ * the call's own last callback (is another engine safe?); of an issued call
+ * that is no longer known, true. */
 bool rpc_link_call_sent(const struct rpc_link *, uint64_t id);
 
 #endif

@@ -6,6 +6,9 @@
 #ifndef RELAY_RPC_MESSAGE_H
 #define RELAY_RPC_MESSAGE_H
 
+#include "lib/base/buffer.h"
+#include "lib/base/result.h"
+#include "lib/base/string.h"
 #include "lib/rpc/codec.h"
 #include "lib/rpc/op.h"
 
@@ -35,11 +38,17 @@ struct rpc_encrypt {
 	const struct rpc_value	*fields;	/* reading: an array */
 	size_t			n_fields;
 };
-/* Writing: head first, then exactly n_fields fields (`bytes` need not be one
- * piece of memory: caller may use rpc_encrypt_put_field_head + bytes). */
+/* Writing: head first, then exactly n_fields fields.  RC_LIMIT / RC_NOMEM:
+ * nothing of that field is written. */
 void rpc_encrypt_put(struct buffer *, const struct rpc_encrypt *);
 enum rc rpc_encrypt_put_field(struct buffer *, const struct rpc_field *)
     must_check;
+/* For bytes that are not one piece of memory, or are unescaped in place: the
+ * head, with room for len bytes reserved; the caller appends exactly len
+ * bytes and then, if has_role, the role by rpc_put_text. */
+enum rc rpc_encrypt_put_field_head(struct buffer *, enum rpc_field_type,
+    size_t len, bool has_role) must_check;
+/* RC_SYNTAX: a key is missing or foreign; RC_LIMIT: over RPC_FIELDS_MAX. */
 enum rc rpc_encrypt_read(const struct rpc_value *body, struct rpc_encrypt *)
     must_check;
 enum rc rpc_encrypt_field_at(const struct rpc_encrypt *, size_t i,
@@ -55,8 +64,12 @@ struct rpc_sealed {
 };
 enum rc rpc_sealed_at(const struct rpc_value *body, size_t i,
     struct rpc_sealed *) must_check;
+/* Writing: the pair's head, with room for len bytes reserved: the token is
+ * written there once.  A passed field has len 0. */
+enum rc rpc_sealed_put_head(struct buffer *, enum rpc_seal_status, size_t len)
+    must_check;
 
-/* ---- Decrypt {app | apiKey | clientToken, place, tokens} ---- */
+/* ---- Decrypt {app | apiKey, place, tokens}; exactly one of the two ---- */
 enum rpc_place { RPC_PLACE_RELAY, RPC_PLACE_EGRESS, RPC_PLACE_API };
 struct rpc_decrypt {
 	struct span		app;		/* or empty */
@@ -88,8 +101,12 @@ struct rpc_opened {
 	enum rpc_field_type	type;
 	struct span		bytes;	/* view; empty unless ok */
 };
+/* Reply body: an array of [status, type, bytes], in pieces as above. */
 enum rc rpc_opened_at(const struct rpc_value *body, size_t i,
     struct rpc_opened *) must_check;
+/* Writing: as rpc_sealed_put_head; type 0 and len 0 unless ok. */
+enum rc rpc_opened_put_head(struct buffer *, enum rpc_open_status,
+    enum rpc_field_type, size_t len) must_check;
 
 /*
  * The other bodies are small maps, read and written in place with codec.h:
@@ -98,10 +115,12 @@ enum rc rpc_opened_at(const struct rpc_value *body, size_t i,
  * GetStatistics   {}                          -> {ready, keys_epoch, apps, keys,
  *                   calls, fields_sealed, fields_opened, refused, queue,
  *                   links, uptime_ms, checksum}
- * Authenticate    {apiKey}                    -> {app, key, scopes: [text]}
- * PublicKeys      {app}                       -> {app, r1: bin33, k1: bin33}
+ * Authenticate    {apiKey}                    -> {app, key, scopes: [text], cache_s,
+ *                   keys_epoch}
+ * PublicKeys      {app}                       -> {app, r1: bin33|nil, k1: bin33|nil}
  * Cancel          {id}                        -> {}
- * LoadRecords     {records: [bin...]}         -> {loaded, active: [[id, version]...]}
+ * LoadRecords     {records: [bin...]}         -> {loaded, broken, rollbacks, conflicts,
+ *                   active: [[id, version]...]}
  * Checksum        {}                          -> {checksum: bin32, records}
  * SetReady        {checksum: bin32}           -> {}          (conflict if it differs)
  * ListApps        {}                          -> [[id, version, state, created_ms]...]

@@ -9,10 +9,13 @@
 #include <openssl/evp.h>
 
 #include "lib/base/buffer.h"
+#include "lib/base/result.h"
 #include "lib/base/string.h"
 
 #define RPC_CHALLENGE_BYTES	32
 
+/* Appends the signature.  RC_OK; RC_DENIED: no P-256 key, or a challenge of
+ * another length; RC_NOMEM. */
 enum rc rpc_sign(EVP_PKEY *, struct span challenge, struct span signed_part,
     struct buffer *signature) must_check;
 /* RC_OK or RC_DENIED. */

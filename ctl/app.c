@@ -1,0 +1,144 @@
+/* ctl/app.c - `app create`, `app list`. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "ctl/ctl.h"
+#include "ctl/engine_client.h"
+#include "ctl/record_commit.h"
+#include "ctl/table.h"
+#include "ctl/time_text.h"
+#include "lib/body/json_write.h"
+
+#define NAME_BYTES_MAX	64	/* a label for people; the engine's limit */
+
+static void
+put_create(const struct ctl *ctl, struct buffer *body)
+{
+	if (ctl->args.n_operands == 0) {
+		rpc_put_map(body, 0);
+		return;
+	}
+	rpc_put_map(body, 1);
+	rpc_put_str(body, "name");
+	rpc_put_str(body, ctl->args.operands[0]);
+}
+
+static enum ctl_exit
+print_created(const struct ctl *ctl, const struct record_commit *r)
+{
+	struct body_json_writer w;
+	struct buffer out;
+	enum ctl_exit status;
+
+	if (!ctl->json)
+		return (ctl_print_line(span_of(r->app)));
+	buffer_init(&out, 0, false);
+	body_json_writer_init(&w, &out);
+	body_json_open_object(&w, NULL);
+	body_json_put_str(&w, "app", r->app);
+	body_json_put_u64(&w, "version", r->version);
+	body_json_close_object(&w);
+	status = ctl_print_line((struct span){ buffer_data(&out),
+	    buffer_len(&out) });
+	buffer_fini(&out);
+	return (status);
+}
+
+enum ctl_exit
+ctl_app_create(struct ctl *ctl)
+{
+	struct record_commit r;
+	enum ctl_exit status;
+
+	if (ctl->args.n_operands == 1) {
+		struct span name = span_of(ctl->args.operands[0]);
+
+		if (name.len == 0 || name.len > NAME_BYTES_MAX ||
+		    !utf8_valid(name.p, name.len)) {
+			ctl_error("NAME: 1 to %d bytes of UTF-8",
+			    NAME_BYTES_MAX);
+			return (CTL_USAGE);
+		}
+	}
+	status = record_commit(ctl, RPC_OP_CREATE_APP, NULL, put_create, &r);
+	if (status != CTL_DONE)
+		return (status);
+	status = print_created(ctl, &r);
+	record_commit_fini(&r);
+	return (status);
+}
+
+/* ---- app list ----------------------------------------------------------------- */
+
+struct listing {
+	bool			json;
+	struct table		*table;
+	struct body_json_writer	w;
+};
+
+/* [[id, version, state, created_ms]...] */
+static void
+on_apps(void *arg, const struct rpc_value *body)
+{
+	struct listing *l = arg;
+	size_t n = rpc_array_len(body);
+	char when[TIME_TEXT_BYTES];
+
+	for (size_t i = 0; n != SIZE_MAX && i < n; i++) {
+		const struct rpc_value *row = rpc_array_at(body, i);
+		struct span id = { "", 0 }, state = { "", 0 };
+		uint64_t version = 0, created_ms = 0;
+
+		(void)rpc_get_bytes(rpc_array_at(row, 0), &id);
+		(void)rpc_get_u64(rpc_array_at(row, 1), &version);
+		(void)rpc_get_bytes(rpc_array_at(row, 2), &state);
+		(void)rpc_get_u64(rpc_array_at(row, 3), &created_ms);
+		if (!l->json) {
+			time_text(created_ms, when);
+			table_cell(l->table, id);
+			table_cell_u64(l->table, version);
+			table_cell(l->table, state);
+			table_cell_str(l->table, when);
+			continue;
+		}
+		body_json_open_object(&l->w, NULL);
+		body_json_put_string(&l->w, "app", id);
+		body_json_put_u64(&l->w, "version", version);
+		body_json_put_string(&l->w, "state", state);
+		body_json_put_u64(&l->w, "created_ms", created_ms);
+		body_json_close_object(&l->w);
+	}
+}
+
+enum ctl_exit
+ctl_app_list(struct ctl *ctl)
+{
+	static const char *const heads[] = { "APP", "VERSION", "STATE",
+	    "CREATED" };
+	struct listing l = { .json = ctl->json };
+	struct engine_client *engine = NULL;
+	struct buffer body, out;
+	enum ctl_exit status;
+
+	buffer_init(&body, 0, false);
+	buffer_init(&out, 0, false);
+	rpc_put_map(&body, 0);
+	l.table = table_new(4, heads);
+	body_json_writer_init(&l.w, &out);
+	body_json_open_array(&l.w, NULL);
+	status = engine_client_open(ctl, ENGINE_ANY, &engine);
+	if (status == CTL_DONE)
+		status = engine_client_must(engine, RPC_OP_LIST_APPS, &body,
+		    on_apps, &l);
+	engine_client_close(&engine);
+	body_json_close_array(&l.w);
+	if (status == CTL_DONE)
+		status = ctl->json ? ctl_print_line((struct span){
+		    buffer_data(&out), buffer_len(&out) }) :
+		    table_print(l.table);
+	table_free(&l.table);
+	buffer_fini(&body);
+	buffer_fini(&out);
+	return (status);
+}

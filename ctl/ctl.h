@@ -1,0 +1,65 @@
+/*
+ * ctl/ctl.h - what every command of relayctl is given, and how it answers.
+ * Context:   a tool run by a person or a script: it may block, and it says
+ *            everything that went wrong in one line on stderr.
+ * Ownership: main owns the struct; configurations are read on first use.
+ */
+#ifndef RELAY_CTL_CTL_H
+#define RELAY_CTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/conf_file.h"
+#include "ctl/args.h"
+#include "lib/base/buffer.h"
+
+enum ctl_exit {
+	CTL_DONE	= 0,
+	CTL_FAILED	= 1,
+	CTL_USAGE	= 2,	/* usage or bad input */
+	CTL_EXISTS	= 3,
+	CTL_PARTLY	= 4	/* not confirmed everywhere */
+};
+
+struct ctl {
+	const char	*conf_path;	/* borrowed: argv or environment */
+	bool		json;
+	struct args	args;		/* of the command */
+	struct conf	*conf;		/* owned; NULL until ctl_conf */
+	struct conf_e3	*conf_e3;	/* owned; NULL until ctl_conf_e3 */
+};
+
+/* "relayctl: ..." on stderr. */
+void ctl_error(const char *fmt, ...)
+    __attribute__((__format__(__printf__, 1, 2)));
+
+/* What every error from here on means for the user, appended to its line, e.g.
+ * "; nothing was created"; a literal, or NULL. */
+void ctl_error_means(const char *consequence);
+
+/* CTL_DONE with ctl->conf set, or an error told. */
+enum ctl_exit ctl_conf(struct ctl *) must_check;
+/* The e3.conf that relay.conf names; CTL_USAGE when it names none. */
+enum ctl_exit ctl_conf_e3(struct ctl *) must_check;
+
+/* A whole file, or stdin for "-".  CTL_USAGE when it cannot be read. */
+enum ctl_exit ctl_read_input(const char *path, size_t max, bool sensitive,
+    struct buffer *out) must_check;
+
+/* Write to stdout; CTL_FAILED when that fails (a full disk behind a pipe must
+ * not look like success). */
+enum ctl_exit ctl_print(struct span) must_check;
+/* As above and a newline; for JSON documents. */
+enum ctl_exit ctl_print_line(struct span) must_check;
+
+/* One function per command; see the table in main.c. */
+typedef enum ctl_exit ctl_command(struct ctl *);
+ctl_command ctl_init, ctl_check, ctl_select;
+ctl_command ctl_relay_put, ctl_relay_get, ctl_relay_list, ctl_relay_rm;
+ctl_command ctl_app_create, ctl_app_list;
+ctl_command ctl_key_create, ctl_key_list, ctl_key_revoke;
+ctl_command ctl_encrypt, ctl_decrypt;
+ctl_command ctl_status, ctl_reload, ctl_sync;
+
+#endif

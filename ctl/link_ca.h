@@ -1,0 +1,35 @@
+/*
+ * ctl/link_ca.h - the CA of an installation's engine links: one P-256 key that
+ * signs role certificates and nothing else.
+ * Context:   relayctl only; the CA key never reaches another process.
+ * Ownership: the creator owns the CA.
+ */
+#ifndef RELAY_CTL_LINK_CA_H
+#define RELAY_CTL_LINK_CA_H
+
+#include "lib/base/buffer.h"
+
+#define LINK_CA_DAYS	3653		/* 10 years */
+#define LINK_CERT_DAYS	365
+#define LINK_NAME_BYTES	64		/* with the NUL */
+
+struct link_ca;
+
+/* A new key and its self-signed certificate.  RC_OK, RC_IO (OpenSSL). */
+enum rc link_ca_new(const char *name, struct link_ca **out) must_check;
+void link_ca_free(struct link_ca **);
+
+/* Append the CA as PEM; key_pem should be a sensitive buffer. */
+enum rc link_ca_pem(const struct link_ca *, struct buffer *cert_pem,
+    struct buffer *key_pem) must_check;
+
+/* A new key and its certificate, SAN URI relay://link/<role>/<name>.
+ * RC_OK, RC_SYNTAX (role or name), RC_IO. */
+enum rc link_ca_issue(const struct link_ca *, const char *role,
+    const char *name, unsigned days, struct buffer *cert_pem,
+    struct buffer *key_pem) must_check;
+
+/* 1..63 of letters, digits, '.', '-', '_'. */
+bool link_name_valid(const char *);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * ctl/main.c - relayctl: the table of commands.  Each noun has a file of its
+ * own; what talks to the processes is engine_client.c (engine, as role admin)
+ * and control_client.c (control sockets).
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "ctl/ctl.h"
+#include "lib/base/log.h"
+#include "lib/base/secret.h"
+
+#define CONF_PATH	"/etc/relay/relay.conf"
+#define CONF_VARIABLE	"RELAY_CONF"
+
+struct command {
+	const char	*noun;
+	const char	*verb;		/* or NULL */
+	ctl_command	*run;		/* NULL: not in this version */
+	size_t		min_operands;
+	size_t		max_operands;
+	const char	*synopsis;	/* behind the words */
+	const char	*does;
+	struct args_flag flags[6];	/* its own; ends with a NULL name */
+};
+
+static const struct command commands[] = {
+	{ "init", NULL, ctl_init, 0, 0,
+	    "[--link-dir DIR] [--root-key FILE] [--name NAME]",
+	    "make link CA, role certificates and root key",
+	    { { "link-dir", 0, ARGS_VALUE }, { "root-key", 0, ARGS_VALUE },
+	    { "name", 0, ARGS_VALUE } } },
+	{ "check", NULL, ctl_check, 1, 1, "FILE",
+	    "is this relay JSON valid?", { { 0 } } },
+	{ "select", NULL, ctl_select, 1, 1, "PATH < DOCUMENT",
+	    "what a selector chooses", { { 0 } } },
+	{ "relay", "put", ctl_relay_put, 1, 2, "HOST [FILE|-]",
+	    "set a host's relay", { { 0 } } },
+	{ "relay", "get", ctl_relay_get, 1, 1, "HOST",
+	    "print a host's relay", { { 0 } } },
+	{ "relay", "list", ctl_relay_list, 0, 0, "", "list relays", { { 0 } } },
+	{ "relay", "rm", ctl_relay_rm, 1, 1, "HOST", "remove a host's relay",
+	    { { 0 } } },
+	{ "app", "create", ctl_app_create, 0, 1, "[NAME]",
+	    "create an app; prints its id", { { 0 } } },
+	{ "app", "list", ctl_app_list, 0, 0, "", "list apps", { { 0 } } },
+	{ "key", "create", ctl_key_create, 1, 1, "APP [--scope S]...",
+	    "create an API key; prints its secret, once",
+	    { { "scope", 0, ARGS_VALUE } } },
+	{ "key", "list", ctl_key_list, 1, 1, "APP", "list API keys", { { 0 } } },
+	{ "key", "revoke", ctl_key_revoke, 2, 2, "APP KEY",
+	    "revoke an API key", { { 0 } } },
+	{ "encrypt", NULL, ctl_encrypt, 0, 0,
+	    "--app APP [--curve r1|k1] [--type TYPE] < VALUE",
+	    "seal a value", { { "app", 0, ARGS_VALUE },
+	    { "curve", 0, ARGS_VALUE }, { "type", 0, ARGS_VALUE } } },
+	{ "decrypt", NULL, ctl_decrypt, 0, 0,
+	    "--api-key KEY|- | --api-key-file FILE < TOKENS", "open tokens",
+	    { { "api-key", 0, ARGS_VALUE },
+	    { "api-key-file", 0, ARGS_VALUE } } },
+	{ "status", NULL, ctl_status, 0, 0, "[--wait [SECONDS]]",
+	    "processes and what they say of themselves",
+	    { { "wait", 0, ARGS_OPTIONAL_NUMBER } } },
+	{ "reload", NULL, ctl_reload, 0, 0, "[--wait]",
+	    "have relayd read its configuration again",
+	    { { "wait", 0, ARGS_NO_VALUE } } },
+	{ "sync", NULL, ctl_sync, 0, 0, "[--accept]",
+	    "compare with Redis; accept a large removal",
+	    { { "accept", 0, ARGS_NO_VALUE } } },
+};
+#define N_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
+
+/* Words of later versions: refused by name, so that nobody searches for a
+ * typing error. */
+static const char *const later_nouns[] = {
+	"explain", "cert", "role", "ca", "link", "egress", "rewrap", "backup",
+	"restore", "health", "top", "run", "doctor",
+};
+static const char *const later_pairs[][2] = { { "app", "rotate" } };
+
+static const struct args_flag global_flags[] = {
+	{ "conf", 'c', ARGS_VALUE },
+	{ "json", 0, ARGS_NO_VALUE },
+	{ "help", 'h', ARGS_NO_VALUE },
+	{ "version", 'V', ARGS_NO_VALUE },
+	{ NULL, 0, ARGS_NO_VALUE }
+};
+#define N_GLOBAL	(sizeof(global_flags) / sizeof(global_flags[0]) - 1)
+
+static void
+print_command(FILE *to, const struct command *c)
+{
+	char words[96];
+	int n = snprintf(words, sizeof(words), "%s%s%s%s%s", c->noun,
+	    c->verb == NULL ? "" : " ", c->verb == NULL ? "" : c->verb,
+	    c->synopsis[0] == '\0' ? "" : " ", c->synopsis);
+
+	if (n > 44)
+		(void)fprintf(to, "  %s\n  %-44s  %s\n", words, "", c->does);
+	else
+		(void)fprintf(to, "  %-44s  %s\n", words, c->does);
+}
+
+static void
+usage(FILE *to)
+{
+	(void)fputs("usage: relayctl [-c FILE] [--json] [-h] [-V] COMMAND ...\n"
+	    "\n", to);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		print_command(to, &commands[i]);
+}
+
+/* The command named by the first words; *words of them are its name. */
+static const struct command *
+find_command(int argc, char *const *argv, int *words)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		const struct command *c = &commands[i];
+
+		if (strcmp(argv[0], c->noun) != 0)
+			continue;
+		*words = c->verb == NULL ? 1 : 2;
+		if (c->verb == NULL ||
+		    (argc > 1 && strcmp(argv[1], c->verb) == 0))
+			return (c);
+	}
+	return (NULL);
+}
+
+static void
+tell_unknown(int argc, char *const *argv)
+{
+	for (size_t i = 0; i < sizeof(later_nouns) / sizeof(later_nouns[0]);
+	    i++) {
+		if (strcmp(argv[0], later_nouns[i]) == 0) {
+			ctl_error("'%s' is not available in this version",
+			    argv[0]);
+			return;
+		}
+	}
+	for (size_t i = 0; i < sizeof(later_pairs) / sizeof(later_pairs[0]);
+	    i++) {
+		if (argc > 1 && strcmp(argv[0], later_pairs[i][0]) == 0 &&
+		    strcmp(argv[1], later_pairs[i][1]) == 0) {
+			ctl_error("'%s %s' is not available in this version",
+			    argv[0], argv[1]);
+			return;
+		}
+	}
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strcmp(argv[0], commands[i].noun) == 0) {
+			ctl_error("'%s' needs a verb; see relayctl -h",
+			    argv[0]);
+			return;
+		}
+	}
+	ctl_error("unknown command '%.40s'; see relayctl -h", argv[0]);
+}
+
+/* The command's own options and the global ones. */
+static void
+join_flags(const struct command *c, struct args_flag *out)
+{
+	size_t n = 0;
+
+	for (; c->flags[n].name != NULL; n++)
+		out[n] = c->flags[n];
+	memcpy(out + n, global_flags, sizeof(global_flags));
+}
+
+static void
+take_globals(struct ctl *ctl, const struct args *args)
+{
+	if (args_get(args, "conf") != NULL)
+		ctl->conf_path = args_get(args, "conf");
+	if (args_has(args, "json"))
+		ctl->json = true;
+	if (args_has(args, "version")) {
+		(void)printf("relayctl %s\n", PACKAGE_VERSION);
+		exit(CTL_DONE);
+	}
+}
+
+static enum ctl_exit
+run_command(struct ctl *ctl, const struct command *c, int argc,
+    char *const *argv)
+{
+	struct args_flag flags[sizeof(c->flags) / sizeof(c->flags[0]) +
+	    N_GLOBAL + 1];
+	enum ctl_exit status;
+	char why[128];
+	int used;
+
+	join_flags(c, flags);
+	if (args_parse(&ctl->args, flags, argc, argv, false, &used, why,
+	    sizeof(why)) != RC_OK) {
+		ctl_error("%s", why);
+		return (CTL_USAGE);
+	}
+	take_globals(ctl, &ctl->args);
+	if (args_has(&ctl->args, "help")) {
+		print_command(stdout, c);
+		return (CTL_DONE);
+	}
+	if (ctl->args.n_operands < c->min_operands ||
+	    ctl->args.n_operands > c->max_operands) {
+		ctl_error("usage: relayctl %s%s%s %s", c->noun,
+		    c->verb == NULL ? "" : " ", c->verb == NULL ? "" : c->verb,
+		    c->synopsis);
+		return (CTL_USAGE);
+	}
+	status = c->run(ctl);
+	conf_free(&ctl->conf);
+	conf_e3_free(&ctl->conf_e3);
+	return (status);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct ctl ctl = { .conf_path = getenv(CONF_VARIABLE) };
+	const struct command *c;
+	char why[128];
+	int used, words;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	secret_no_core();		/* values and API keys pass through */
+	log_init("relayctl", LOG_ERROR);
+	if (ctl.conf_path == NULL || ctl.conf_path[0] == '\0')
+		ctl.conf_path = CONF_PATH;
+	if (args_parse(&ctl.args, global_flags, argc - 1, argv + 1, true,
+	    &used, why, sizeof(why)) != RC_OK) {
+		ctl_error("%s", why);
+		return (CTL_USAGE);
+	}
+	take_globals(&ctl, &ctl.args);
+	argc -= used + 1;
+	argv += used + 1;
+	if (args_has(&ctl.args, "help")) {
+		usage(stdout);
+		return (CTL_DONE);
+	}
+	if (argc == 0) {
+		usage(stderr);
+		return (CTL_USAGE);
+	}
+	if ((c = find_command(argc, argv, &words)) == NULL) {
+		tell_unknown(argc, argv);
+		return (CTL_USAGE);
+	}
+	return (run_command(&ctl, c, argc - words, argv + words));
+}

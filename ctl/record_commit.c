@@ -1,0 +1,186 @@
+/*
+ * ctl/record_commit.c - sign, call, hand over, and again from the start when
+ * somebody else changed the app in between.
+ *
+ * Whatever ends us before the helper's "ok" leaves at most a record that
+ * nobody was told of (see e3/helper/record_store.c).
+ */
+#include "ctl/record_commit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/control_client.h"
+#include "ctl/engine_client.h"
+#include "lib/base/fd.h"
+
+#define ATTEMPTS	5
+/* Longer than all the helper may wait for: a turn, Redis, disk, engine. */
+#define STORE_TIMEOUT_MS 60000
+
+static void
+take_reply(void *arg, const struct rpc_value *body)
+{
+	struct record_commit *out = arg;
+	struct span s;
+
+	if (rpc_get_bytes(rpc_map_get(body, "app"), &s))
+		(void)span_copy(s, out->app, sizeof(out->app));
+	(void)rpc_get_u64(rpc_map_get(body, "version"), &out->version);
+	if (rpc_get_bytes(rpc_map_get(body, "key"), &s))
+		(void)span_copy(s, out->key, sizeof(out->key));
+	if (rpc_get_bytes(rpc_map_get(body, "secret"), &s))
+		buffer_put(&out->secret, s.p, s.len);
+	/* Too long for a record: it stays empty, and reply_fits says no. */
+	if (rpc_get_bytes(rpc_map_get(body, "record"), &s) &&
+	    buffer_append(&out->record, s.p, s.len) != RC_OK)
+		buffer_clear(&out->record);
+}
+
+/* What came is what was asked for. */
+static bool
+reply_fits(enum rpc_op op, const char *app, const struct record_commit *r)
+{
+	struct rpc_record_head head;
+
+	if (rpc_record_head_read((struct span){ buffer_data(&r->record),
+	    buffer_len(&r->record) }, &head) != RC_OK)
+		return (false);
+	if (strcmp(head.app, app == NULL ? r->app : app) != 0 ||
+	    head.version != r->version)
+		return (false);
+	return (op != RPC_OP_CREATE_KEY ||
+	    (r->key[0] != '\0' && buffer_len(&r->secret) != 0));
+}
+
+static void
+reset(struct record_commit *r, const char *app)
+{
+	record_commit_fini(r);
+	memset(r, 0, sizeof(*r));
+	buffer_init(&r->record, RPC_RECORD_BYTES_MAX, false);
+	buffer_init(&r->secret, 0, true);
+	if (app != NULL)
+		(void)snprintf(r->app, sizeof(r->app), "%s", app);
+}
+
+/* Phase one.  RC_OK, RC_CONFLICT (again), else told. */
+static enum rc
+make(struct ctl *ctl, struct engine_client *engine, enum rpc_op op,
+    const char *app, record_body_cb *put_body, struct record_commit *out,
+    enum ctl_exit *exit_status)
+{
+	enum rpc_status status;
+	struct buffer body;
+	enum rc rc;
+
+	reset(out, app);
+	buffer_init(&body, 0, false);
+	put_body(ctl, &body);
+	rc = engine_client_call(engine, op, &body, take_reply, out, &status);
+	buffer_fini(&body);
+	if (rc == RC_OK && status == RPC_STATUS_CONFLICT &&
+	    op == RPC_OP_REVOKE_KEY) {
+		ctl_error_means(NULL);
+		ctl_error("the key is revoked already");
+		*exit_status = CTL_EXISTS;
+		return (RC_EXISTS);
+	}
+	if (rc == RC_OK && status == RPC_STATUS_CONFLICT)
+		return (RC_CONFLICT);
+	*exit_status = engine_client_tell(op, rc, status);
+	if (*exit_status != CTL_DONE)
+		return (RC_IO);
+	if (reply_fits(op, app, out))
+		return (RC_OK);
+	ctl_error("engine: %s: the answer is not understood",
+	    rpc_op_info(op)->name);
+	*exit_status = CTL_FAILED;
+	return (RC_SYNTAX);
+}
+
+/* Phase two.  RC_OK, RC_CONFLICT (again), else told. */
+static enum rc
+store(const char *socket_path, const struct record_commit *r)
+{
+	struct control_answer answer;
+	char text[RPC_APP_ID_BYTES + 24];
+	struct span said;
+	enum rc rc;
+	int fd;
+
+	fd = fd_memory("record", buffer_data(&r->record),
+	    buffer_len(&r->record));
+	if (fd < 0) {
+		ctl_error("no memory file can be made");
+		return (RC_IO);
+	}
+	(void)snprintf(text, sizeof(text), "%s %llu", r->app,
+	    (unsigned long long)r->version);
+	rc = control_ask(socket_path, "store-record", span_of(text), fd,
+	    STORE_TIMEOUT_MS, &answer);
+	close(fd);
+	if (rc != RC_OK) {
+		ctl_error("e3-helper (%s): %s", socket_path, rc_name(rc));
+		return (rc == RC_CONFLICT ? RC_IO : rc);
+	}
+	if (control_answer_is(&answer, "conflict"))
+		rc = RC_CONFLICT;
+	else if (!control_answer_is(&answer, "ok")) {
+		said = control_answer_text(&answer);
+		ctl_error("e3-helper: %.*s", (int)said.len,
+		    said.p == NULL ? "" : said.p);
+		rc = RC_IO;
+	}
+	control_answer_fini(&answer);
+	return (rc);
+}
+
+/* The engine alone knows of it: the user must not act as if it were done. */
+static const char *
+consequence(enum rpc_op op)
+{
+	return (op == RPC_OP_REVOKE_KEY ? "; the key is not revoked" :
+	    "; nothing was created");
+}
+
+enum ctl_exit
+record_commit(struct ctl *ctl, enum rpc_op op, const char *app,
+    record_body_cb *put_body, struct record_commit *out)
+{
+	struct engine_client *engine = NULL;
+	enum ctl_exit status = CTL_FAILED;
+	enum rc rc = RC_CONFLICT;
+
+	memset(out, 0, sizeof(*out));
+	ctl_error_means(consequence(op));
+	if ((status = ctl_conf_e3(ctl)) != CTL_DONE ||
+	    (status = engine_client_open(ctl, ENGINE_LOCAL, &engine)) !=
+	    CTL_DONE)
+		goto out;
+	for (int i = 0; rc == RC_CONFLICT && i < ATTEMPTS; i++) {
+		rc = make(ctl, engine, op, app, put_body, out, &status);
+		if (rc != RC_OK)
+			continue;	/* a conflict tries again */
+		rc = store(ctl->conf_e3->helper_socket, out);
+		status = rc == RC_OK ? CTL_DONE : CTL_FAILED;
+	}
+	if (rc == RC_CONFLICT) {
+		ctl_error("the app is being changed by others: try again");
+		status = CTL_FAILED;
+	}
+out:
+	engine_client_close(&engine);
+	ctl_error_means(NULL);
+	if (status != CTL_DONE)
+		record_commit_fini(out);
+	return (status);
+}
+
+void
+record_commit_fini(struct record_commit *r)
+{
+	buffer_fini(&r->record);
+	buffer_fini(&r->secret);
+}

@@ -1,0 +1,638 @@
+/*
+ * helper/replica.c - read all of relay:apps after each connect, then copy what
+ * is missing there, one record at a time, until there is nothing left.
+ *
+ *   up -> scan (HSCAN) -> [ pull higher ones | push missing ones ] -> idle
+ *
+ * A pull is a change like one of relayctl: it waits for its turn, reads the
+ * record again (HGET), has the engine open it, and only then writes it over
+ * ours: a record that somebody forged in Redis fails to open and changes
+ * nothing.  A push is one EVAL, atomic in Redis: higher versions only.
+ *
+ * One version with two contents (two machines changed one app while Redis was
+ * away) is a fork that no rule can heal without losing somebody's key: both
+ * stay where they are, an error is logged and `forked` counts it.
+ */
+#include "e3/helper/replica.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/list.h"
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/base/timer.h"
+#include "lib/net/dns.h"
+#include "lib/redis/endpoint.h"
+
+#define APPS_KEY		"relay:apps"
+#define SCAN_COUNT		"100"	/* records are small: one packet or two */
+#define COMMAND_TIMEOUT_MS	5000
+#define RETRY_MIN_MS		500
+#define RETRY_MAX_MS		30000
+#define PULLS_MAX		100000	/* ids remembered between two scans */
+
+/* Lua compares strings by the server's locale, so versions are compared byte
+ * by byte.  A record there that is cut short counts as lower. */
+const char replica_script[] =
+    "local old = redis.call('HGET', KEYS[1], ARGV[1])\n"
+    "local new = ARGV[2]\n"
+    "local function at(r, i)\n"
+    "  return r:byte(6 + (r:byte(6) or 0) + i) or 0\n"
+    "end\n"
+    "if old == new then return 'same' end\n"
+    "if old then\n"
+    "  local verdict = 'fork'\n"
+    "  for i = 1, 8 do\n"
+    "    local a, b = at(old, i), at(new, i)\n"
+    "    if a > b then verdict = 'newer' break end\n"
+    "    if a < b then verdict = 'ok' break end\n"
+    "  end\n"
+    "  if verdict ~= 'ok' then return verdict end\n"
+    "end\n"
+    "redis.call('HSET', KEYS[1], ARGV[1], new)\n"
+    "return 'ok'\n";
+
+struct pull {
+	TAILQ_ENTRY(pull)	link;
+	char			app[RPC_APP_ID_BYTES];
+};
+
+/* The one pull under way: from the list, or for who asked for a refresh. */
+struct pulling {
+	bool			active;
+	bool			own_turn;	/* we hold it, not the asker */
+	char			app[RPC_APP_ID_BYTES];
+	struct buffer		record;		/* as Redis gave it */
+	replica_refresh_cb	*cb;		/* NULL: from the list */
+	void			*arg;
+};
+
+struct replica {
+	unsigned		magic;
+#define REPLICA_MAGIC		0x59d2c8f4
+	struct record_store	*store;		/* borrowed: outlives us */
+	struct engine		*engine;	/* borrowed: outlives us */
+	struct turn		*turn;		/* borrowed: outlives us */
+	const struct replica_ops *ops;		/* borrowed: static */
+	void			*arg;		/* borrowed: owns us */
+	struct net_dns		*dns;		/* owned */
+	struct redis_endpoint	*endpoint;	/* owned */
+	struct redis_client	*client;	/* view: while up */
+	struct turn_waiter	waiter;
+	struct timer		retry;
+	unsigned		retry_ms;
+	unsigned		failures;	/* attempts since it was up */
+	bool			scanned;	/* since it came up */
+	bool			pushing;
+	char			push_app[RPC_APP_ID_BYTES];
+	uint8_t			push_sha256[32];
+	struct pulling		pulling;
+	size_t			n_pulls;
+	TAILQ_HEAD(, pull)	pulls;
+};
+
+static void go_on(struct replica *);
+
+/* ---- judging ----------------------------------------------------------------- */
+
+enum replica_verdict
+replica_judge(const struct record_entry *ours, const char *app,
+    struct span theirs)
+{
+	struct rpc_record_head head;
+	uint8_t sha256[32];
+
+	if (theirs.len > RPC_RECORD_BYTES_MAX ||
+	    rpc_record_head_read(theirs, &head) != RC_OK ||
+	    strcmp(head.app, app) != 0)
+		return (REPLICA_FOREIGN);
+	if (ours == NULL || ours->damaged)
+		return (REPLICA_HIGHER);
+	record_sha256(theirs, sha256);
+	if (memcmp(sha256, ours->sha256, sizeof(sha256)) == 0)
+		return (REPLICA_SAME);
+	/* One that the engine cannot open is worth no more than none. */
+	if (ours->refused || head.version > ours->version)
+		return (REPLICA_HIGHER);
+	if (head.version < ours->version)
+		return (REPLICA_LOWER);
+	return (REPLICA_FORK);
+}
+
+static void
+mark_forked(struct record_entry *e)
+{
+	if (!e->forked)
+		log_error("record forked app=%s version=%llu: redis holds other "
+		    "bytes of the same version; ours is kept here and theirs "
+		    "there", e->app, (unsigned long long)e->version);
+	e->forked = true;
+	e->replicated = false;
+}
+
+static struct pull *
+find_pull(const struct replica *r, const char *app)
+{
+	struct pull *p;
+
+	TAILQ_FOREACH(p, &r->pulls, link)
+		if (strcmp(p->app, app) == 0)
+			break;
+	return (p);
+}
+
+static void
+want_pull(struct replica *r, const char *app)
+{
+	struct pull *p;
+
+	/* Beyond the limit the next scan finds the rest. */
+	if (find_pull(r, app) != NULL || r->n_pulls == PULLS_MAX)
+		return;
+	p = xcalloc(1, sizeof(*p));
+	memcpy(p->app, app, strlen(app) + 1);
+	TAILQ_INSERT_TAIL(&r->pulls, p, link);
+	r->n_pulls++;
+}
+
+static void
+drop_pull(struct replica *r, struct pull *p)
+{
+	if (p == NULL)
+		return;
+	TAILQ_REMOVE(&r->pulls, p, link);
+	r->n_pulls--;
+	free(p);
+}
+
+static void
+retry_later(struct replica *r)
+{
+	if (timer_running(&r->retry))
+		return;
+	timer_start_ms(&r->retry, r->retry_ms);
+	r->retry_ms = r->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS :
+	    r->retry_ms * 2;
+}
+
+/* An error reply: another server may do, or later. */
+static void
+on_refused(struct replica *r, const char *command, const struct redis_value *v)
+{
+	char code[REDIS_CODE_BYTES];
+
+	redis_value_error_code(v, code);
+	log_warn("redis refused command=%s code=%s", command, code);
+	if (redis_value_is_error(v, "READONLY"))
+		redis_endpoint_retry(r->endpoint, "READONLY");
+	else
+		retry_later(r);
+}
+
+/* ---- the scan ------------------------------------------------------------------- */
+
+static void
+judge_one(struct replica *r, struct span id, struct span record)
+{
+	char app[RPC_APP_ID_BYTES];
+	struct record_entry *e;
+
+	if (!rpc_app_id_valid(id) || !span_copy(id, app, sizeof(app))) {
+		log_warn("redis holds a field of " APPS_KEY " that is no app id");
+		return;
+	}
+	e = record_store_find(r->store, app);
+	switch (replica_judge(e, app, record)) {
+	case REPLICA_SAME:
+		e->replicated = true;
+		e->forked = false;
+		break;
+	case REPLICA_LOWER:
+		e->replicated = e->forked = false;
+		break;
+	case REPLICA_HIGHER:
+		want_pull(r, app);
+		break;
+	case REPLICA_FORK:
+		mark_forked(e);
+		break;
+	case REPLICA_FOREIGN:
+		log_warn("redis holds no record under app=%s; it is not taken",
+		    app);
+		break;
+	}
+}
+
+static void on_scan(void *, enum rc, const struct redis_value *);
+
+static void
+scan_from(struct replica *r, const char *cursor)
+{
+	if (redis_commandl(r->client, COMMAND_TIMEOUT_MS, on_scan, r, "HSCAN",
+	    APPS_KEY, cursor, "COUNT", SCAN_COUNT, (const char *)NULL) != RC_OK)
+		log_debug("redis scan not queued");	/* on_down follows */
+}
+
+static void
+on_scan(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct replica *r = arg;
+	const struct redis_value *items;
+	char cursor[24];
+
+	obj_check(r, REPLICA_MAGIC);
+	if (rc != RC_OK)
+		return;			/* on_down follows */
+	if (v->type == REDIS_ERROR) {
+		on_refused(r, "HSCAN", v);
+		return;
+	}
+	if (v->type != REDIS_ARRAY || v->n != 2 ||
+	    v->items[0].type != REDIS_STRING ||
+	    v->items[1].type != REDIS_ARRAY ||
+	    !span_copy(v->items[0].text, cursor, sizeof(cursor))) {
+		log_warn("redis answered HSCAN in an unknown form");
+		retry_later(r);
+		return;
+	}
+	items = v->items[1].items;
+	for (size_t i = 0; i + 1 < v->items[1].n; i += 2)
+		judge_one(r, items[i].text, items[i + 1].text);
+	if (strcmp(cursor, "0") != 0) {
+		scan_from(r, cursor);
+		return;
+	}
+	r->scanned = true;
+	log_info("redis compared records=%zu pending=%zu to_take=%zu",
+	    record_store_count(r->store), replica_pending(r), r->n_pulls);
+	go_on(r);
+	r->ops->on_change(r->arg);
+}
+
+/* ---- pushing -------------------------------------------------------------------- */
+
+static bool
+needs_push(const struct record_entry *e)
+{
+	return (!e->replicated && !e->damaged && !e->refused && !e->forked);
+}
+
+static void
+on_pushed(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct replica *r = arg;
+	struct record_entry *e;
+
+	obj_check(r, REPLICA_MAGIC);
+	r->pushing = false;
+	if (rc != RC_OK)
+		return;			/* on_down follows */
+	if (v->type == REDIS_ERROR) {
+		on_refused(r, "EVAL", v);
+		return;
+	}
+	e = record_store_find(r->store, r->push_app);
+	/* A change may have come meanwhile: then this answer is about bytes
+	 * that are history, and the entry still needs its push. */
+	if (e != NULL && memcmp(e->sha256, r->push_sha256,
+	    sizeof(e->sha256)) == 0) {
+		if (span_eq_str(v->text, "ok") || span_eq_str(v->text, "same"))
+			e->replicated = true;
+		else if (span_eq_str(v->text, "newer"))
+			want_pull(r, e->app);
+		else if (span_eq_str(v->text, "fork"))
+			mark_forked(e);
+		else
+			retry_later(r);
+	}
+	r->retry_ms = RETRY_MIN_MS;
+	go_on(r);
+	r->ops->on_change(r->arg);
+}
+
+/* False: Redis took no command; there is no use in trying the next one. */
+static bool
+push_entry(struct replica *r, struct record_entry *e)
+{
+	struct buffer record;
+	struct span argv[6];
+	bool usable = true;
+
+	buffer_init(&record, RPC_RECORD_BYTES_MAX, false);
+	if (record_store_read(r->store, e, &record) != RC_OK) {
+		log_error("record not copied to redis: unreadable app=%s",
+		    e->app);
+		e->damaged = true;
+		goto out;
+	}
+	memcpy(r->push_app, e->app, sizeof(r->push_app));
+	memcpy(r->push_sha256, e->sha256, sizeof(r->push_sha256));
+	argv[0] = SPAN_LIT("EVAL");
+	argv[1] = span_of(replica_script);
+	argv[2] = SPAN_LIT("1");
+	argv[3] = SPAN_LIT(APPS_KEY);
+	argv[4] = span_of(e->app);
+	argv[5] = (struct span){ buffer_data(&record), buffer_len(&record) };
+	r->pushing = redis_command(r->client, COMMAND_TIMEOUT_MS, on_pushed, r,
+	    6, argv) == RC_OK;
+	usable = r->pushing;
+out:
+	buffer_fini(&record);
+	return (usable);
+}
+
+/* The first record that waits; one whose higher version is to be taken does
+ * not count. */
+static void
+push_next(struct replica *r)
+{
+	for (size_t i = 0; i < record_store_count(r->store); i++) {
+		struct record_entry *e = record_store_at(r->store, i);
+
+		if (!needs_push(e) || find_pull(r, e->app) != NULL)
+			continue;
+		if (!push_entry(r, e) || r->pushing)
+			return;
+	}
+}
+
+/* ---- pulling -------------------------------------------------------------------- */
+
+/* rc as replica_refresh_cb says. */
+static void
+pull_end(struct replica *r, enum rc rc)
+{
+	replica_refresh_cb *cb = r->pulling.cb;
+	void *arg = r->pulling.arg;
+
+	r->pulling.active = false;
+	r->pulling.cb = NULL;
+	buffer_clear(&r->pulling.record);
+	if (r->pulling.own_turn) {
+		r->pulling.own_turn = false;
+		turn_leave(r->turn, &r->waiter);
+	}
+	if (cb != NULL)
+		cb(arg, rc);
+	go_on(r);
+	r->ops->on_change(r->arg);
+}
+
+/* The engine opened it, or not. */
+static void
+on_pull_loaded(void *arg, enum rc rc)
+{
+	struct replica *r = arg;
+	struct span record;
+	struct record_entry *e;
+
+	obj_check(r, REPLICA_MAGIC);
+	ensure(r->pulling.active);
+	record = (struct span){ buffer_data(&r->pulling.record),
+	    buffer_len(&r->pulling.record) };
+	if (rc == RC_DENIED)
+		log_error("record of redis refused by the engine app=%s; not "
+		    "taken", r->pulling.app);
+	if (rc == RC_OK) {
+		rc = record_store_take(r->store, record);
+		e = record_store_find(r->store, r->pulling.app);
+		if (rc == RC_OK && e != NULL) {
+			e->replicated = true;
+			e->active = e->version;
+			log_info("record taken from redis app=%s version=%llu",
+			    e->app, (unsigned long long)e->version);
+		} else
+			log_error("record of redis not written app=%s why=%s",
+			    r->pulling.app, rc_name(rc));
+	}
+	/* Without an engine it stays wanted; else the next scan asks again. */
+	if (rc == RC_OK || rc == RC_DENIED || rc == RC_CONFLICT)
+		drop_pull(r, find_pull(r, r->pulling.app));
+	else
+		retry_later(r);
+	pull_end(r, RC_CONFLICT);
+}
+
+static void
+on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct replica *r = arg;
+	struct record_entry *e;
+
+	obj_check(r, REPLICA_MAGIC);
+	ensure(r->pulling.active);
+	if (rc != RC_OK || v->type == REDIS_ERROR) {
+		pull_end(r, RC_UNAVAILABLE);
+		return;
+	}
+	e = record_store_find(r->store, r->pulling.app);
+	if (v->type == REDIS_STRING && replica_judge(e, r->pulling.app,
+	    v->text) == REPLICA_HIGHER) {
+		if (buffer_append(&r->pulling.record, v->text.p,
+		    v->text.len) == RC_OK &&
+		    engine_load(r->engine, v->text, on_pull_loaded, r) == RC_OK)
+			return;
+		want_pull(r, r->pulling.app);	/* once the engine is back */
+		pull_end(r, RC_CONFLICT);
+		return;
+	}
+	drop_pull(r, find_pull(r, r->pulling.app));
+	pull_end(r, RC_OK);
+}
+
+static enum rc
+pull_start(struct replica *r, const char *app, replica_refresh_cb *cb,
+    void *arg)
+{
+	if (r->client == NULL || redis_commandl(r->client, COMMAND_TIMEOUT_MS,
+	    on_pull_read, r, "HGET", APPS_KEY, app,
+	    (const char *)NULL) != RC_OK)
+		return (RC_UNAVAILABLE);
+	ensure(!r->pulling.active);	/* the turn sees to that */
+	r->pulling.active = true;
+	memcpy(r->pulling.app, app, strlen(app) + 1);
+	r->pulling.cb = cb;
+	r->pulling.arg = arg;
+	return (RC_OK);
+}
+
+enum rc
+replica_refresh(struct replica *r, const char *app, replica_refresh_cb *cb,
+    void *arg)
+{
+	obj_check(r, REPLICA_MAGIC);
+	return (pull_start(r, app, cb, arg));
+}
+
+/* It is our turn to take the first one of the list. */
+static void
+on_turn(void *arg)
+{
+	struct replica *r = arg;
+	struct pull *p = TAILQ_FIRST(&r->pulls);
+
+	obj_check(r, REPLICA_MAGIC);
+	r->pulling.own_turn = true;
+	if (p != NULL && engine_is_loaded(r->engine) &&
+	    pull_start(r, p->app, NULL, NULL) == RC_OK)
+		return;
+	r->pulling.own_turn = false;
+	turn_leave(r->turn, &r->waiter);
+}
+
+/* ---- what is next ------------------------------------------------------------------ */
+
+static void
+go_on(struct replica *r)
+{
+	if (r->client == NULL || !r->scanned || timer_running(&r->retry))
+		return;
+	if (!TAILQ_EMPTY(&r->pulls) && engine_is_loaded(r->engine) &&
+	    !r->waiter.waiting && !r->waiter.has)
+		turn_take(r->turn, &r->waiter);
+	if (r->client != NULL && !r->pushing)
+		push_next(r);
+}
+
+void
+replica_kick(struct replica *r)
+{
+	obj_check(r, REPLICA_MAGIC);
+	go_on(r);
+}
+
+static void
+on_retry(void *arg)
+{
+	struct replica *r = arg;
+
+	obj_check(r, REPLICA_MAGIC);
+	if (r->client != NULL && !r->scanned)
+		scan_from(r, "0");
+	else
+		go_on(r);
+}
+
+static void
+on_up(void *arg, struct redis_client *client)
+{
+	struct replica *r = arg;
+
+	obj_check(r, REPLICA_MAGIC);
+	log_info("redis up server=%s", redis_endpoint_server(r->endpoint));
+	r->client = client;
+	r->failures = 0;
+	r->scanned = false;
+	r->retry_ms = RETRY_MIN_MS;
+	timer_stop(&r->retry);
+	/* It may be another server, or have restarted empty: ask anew. */
+	for (size_t i = 0; i < record_store_count(r->store); i++)
+		record_store_at(r->store, i)->replicated = false;
+	scan_from(r, "0");
+	r->ops->on_change(r->arg);
+}
+
+static void
+on_down(void *arg, bool was_up, const char *server, const char *why)
+{
+	struct replica *r = arg;
+
+	obj_check(r, REPLICA_MAGIC);
+	r->client = NULL;
+	if (was_up || r->failures++ == 0)
+		log_warn("redis down server=%s why=%s", server, why);
+	else
+		log_debug("redis down server=%s why=%s", server, why);
+	r->ops->on_change(r->arg);
+}
+
+static const struct redis_endpoint_ops endpoint_ops = {
+	.on_up = on_up,
+	.on_down = on_down,
+};
+
+/* ---- life ---------------------------------------------------------------------------- */
+
+enum rc
+replica_new(struct loop *loop, const struct conf_redis *conf,
+    struct record_store *store, struct engine *engine, struct turn *turn,
+    const struct replica_ops *ops, void *arg, struct replica **out, char *why,
+    size_t why_size)
+{
+	struct redis_endpoint_config config = {
+		.endpoints = conf->endpoints,
+		.n_endpoints = conf->n_endpoints,
+		.write = conf->write,
+		.sentinel = conf->sentinel,
+		.user = conf->user,
+		.password_file = conf->password_file,
+		.tls = conf->tls,
+		.ca_file = conf->ca_file,
+		.db = conf->db,
+		.client_name = "e3-helper",
+	};
+	struct replica *r = xcalloc(1, sizeof(*r));
+	enum rc rc;
+
+	*out = NULL;
+	r->magic = REPLICA_MAGIC;
+	r->store = store;
+	r->engine = engine;
+	r->turn = turn;
+	r->ops = ops;
+	r->arg = arg;
+	r->retry_ms = RETRY_MIN_MS;
+	TAILQ_INIT(&r->pulls);
+	buffer_init(&r->pulling.record, RPC_RECORD_BYTES_MAX, false);
+	turn_waiter_init(&r->waiter, on_turn, r);
+	timer_init(&r->retry, loop, on_retry, r);
+	r->dns = net_dns_new(loop, NULL);
+	/* Compare and set needs the one that takes writes, also to read. */
+	rc = redis_endpoint_new(loop, r->dns, &config, REDIS_FOR_WRITING,
+	    &endpoint_ops, r, &r->endpoint, why, why_size);
+	if (rc == RC_OK)
+		*out = r;
+	else
+		replica_free(&r);
+	return (rc);
+}
+
+void
+replica_free(struct replica **rp)
+{
+	struct replica *r = *rp;
+	struct pull *p;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	obj_check(r, REPLICA_MAGIC);
+	redis_endpoint_free(&r->endpoint);
+	turn_leave(r->turn, &r->waiter);
+	net_dns_free(&r->dns);
+	timer_fini(&r->retry);
+	buffer_fini(&r->pulling.record);
+	while ((p = TAILQ_FIRST(&r->pulls)) != NULL)
+		drop_pull(r, p);
+	r->magic = 0;
+	free(r);
+}
+
+bool
+replica_is_up(const struct replica *r)
+{
+	obj_check(r, REPLICA_MAGIC);
+	return (r->client != NULL);
+}
+
+size_t
+replica_pending(const struct replica *r)
+{
+	size_t n = 0;
+
+	obj_check(r, REPLICA_MAGIC);
+	for (size_t i = 0; i < record_store_count(r->store); i++)
+		n += record_store_at(r->store, i)->replicated ? 0 : 1;
+	return (n);
+}

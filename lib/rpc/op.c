@@ -1,0 +1,141 @@
+/* rpc/op.c - the one table of operations, roles and status names. */
+#include "lib/rpc/op.h"
+
+#include <string.h>
+
+#include "lib/base/object.h"
+
+static const struct {
+	enum rpc_role	role;
+	const char	*name;
+} role_names[] = {
+	{ RPC_ROLE_WORKER,	"worker" },
+	{ RPC_ROLE_FEED,	"feed" },
+	{ RPC_ROLE_HELPER,	"helper" },
+	{ RPC_ROLE_PULSE,	"pulse" },
+	{ RPC_ROLE_ADMIN,	"admin" },
+	{ RPC_ROLE_ENGINE,	"engine" },
+};
+
+enum rpc_role
+rpc_role_lookup(const char *name)
+{
+	for (size_t i = 0; i < sizeof(role_names) / sizeof(role_names[0]); i++)
+		if (strcmp(role_names[i].name, name) == 0)
+			return (role_names[i].role);
+	return (RPC_ROLE_NONE);
+}
+
+const char *
+rpc_role_name(enum rpc_role role)
+{
+	for (size_t i = 0; i < sizeof(role_names) / sizeof(role_names[0]); i++)
+		if (role_names[i].role == role)
+			return (role_names[i].name);
+	return ("none");
+}
+
+/* In the order of enum rpc_op.  Flags: signed call, before SetReady, network
+ * thread. */
+static const struct rpc_op_info ops[] = {
+	{ RPC_OP_PING, "Ping",
+	    RPC_ROLE_ANY, false, true, true,
+	    "is the engine there, is it ready, which keys_epoch" },
+	{ RPC_OP_GET_STATISTICS, "GetStatistics",
+	    RPC_ROLE_ANY, false, true, true,
+	    "counters since the engine's start" },
+	{ RPC_OP_ENCRYPT, "Encrypt",
+	    RPC_ROLE_WORKER | RPC_ROLE_ADMIN | RPC_ROLE_FEED, false, false,
+	    false, "values to tokens, in order; feed for app_system alone" },
+	{ RPC_OP_DECRYPT, "Decrypt",
+	    RPC_ROLE_WORKER | RPC_ROLE_ADMIN, false, false, false,
+	    "tokens to values, in order; admin with an API key only" },
+	{ RPC_OP_AUTHENTICATE, "Authenticate",
+	    RPC_ROLE_WORKER | RPC_ROLE_FEED, false, false, false,
+	    "an API key to its app and scopes" },
+	{ RPC_OP_PUBLIC_KEYS, "PublicKeys",
+	    RPC_ROLE_WORKER, false, false, false,
+	    "an app's public keys, compressed points" },
+	{ RPC_OP_CANCEL, "Cancel",
+	    RPC_ROLE_ANY, false, true, true,
+	    "nobody waits for that call of this link any more" },
+	{ RPC_OP_LOAD_RECORDS, "LoadRecords",
+	    RPC_ROLE_HELPER, false, true, false,
+	    "open sealed app records and make their keys active" },
+	{ RPC_OP_CHECKSUM, "Checksum",
+	    RPC_ROLE_HELPER, false, true, false,
+	    "digest over the loaded records" },
+	{ RPC_OP_SET_READY, "SetReady",
+	    RPC_ROLE_HELPER, false, true, false,
+	    "begin to serve, if the helper's checksum is ours" },
+	{ RPC_OP_LIST_APPS, "ListApps",
+	    RPC_ROLE_ADMIN, false, false, false,
+	    "apps: ids, versions, states" },
+	{ RPC_OP_LIST_KEYS, "ListKeys",
+	    RPC_ROLE_ADMIN, false, false, false,
+	    "an app's API keys: ids, states, scopes" },
+	{ RPC_OP_CHALLENGE, "Challenge",
+	    RPC_ROLE_ADMIN, false, false, true,
+	    "32 bytes for one signature, once, 30 s, this link" },
+	{ RPC_OP_CREATE_APP, "CreateApp",
+	    RPC_ROLE_ADMIN, true, false, false,
+	    "a new app as a sealed record; pending until loaded" },
+	{ RPC_OP_CREATE_KEY, "CreateKey",
+	    RPC_ROLE_ADMIN, true, false, false,
+	    "a new API key as the app's next sealed record" },
+	{ RPC_OP_REVOKE_KEY, "RevokeKey",
+	    RPC_ROLE_ADMIN, true, false, false,
+	    "an API key's end as the app's next sealed record" },
+};
+_Static_assert(sizeof(ops) / sizeof(ops[0]) == RPC_OPS,
+    "every enum rpc_op has its row");
+
+const struct rpc_op_info *
+rpc_op_info(enum rpc_op op)
+{
+	ensure((unsigned)op < RPC_OPS && ops[op].op == op);
+	return (&ops[op]);
+}
+
+const struct rpc_op_info *
+rpc_op_lookup(struct span name)
+{
+	for (size_t i = 0; i < RPC_OPS; i++)
+		if (span_eq_str(name, ops[i].name))
+			return (&ops[i]);
+	return (NULL);
+}
+
+static const char *const status_names[] = {
+	[RPC_STATUS_OK] = "ok",
+	[RPC_STATUS_BAD_REQUEST] = "bad-request",
+	[RPC_STATUS_UNKNOWN_OP] = "unknown-op",
+	[RPC_STATUS_NOT_ALLOWED] = "not-allowed",
+	[RPC_STATUS_NOT_READY] = "not-ready",
+	[RPC_STATUS_LIMIT] = "limit",
+	[RPC_STATUS_OVERLOADED] = "overloaded",
+	[RPC_STATUS_NO_SUCH_APP] = "no-such-app",
+	[RPC_STATUS_NO_SUCH_KEY] = "no-such-key",
+	[RPC_STATUS_UNAUTHORIZED] = "unauthorized",
+	[RPC_STATUS_CONFLICT] = "conflict",
+	[RPC_STATUS_CANCELLED] = "cancelled",
+	[RPC_STATUS_INTERNAL] = "internal",
+};
+_Static_assert(sizeof(status_names) / sizeof(status_names[0]) == RPC_STATUSES,
+    "every enum rpc_status has its name");
+
+const char *
+rpc_status_name(enum rpc_status status)
+{
+	ensure((unsigned)status < RPC_STATUSES);
+	return (status_names[status]);
+}
+
+enum rpc_status
+rpc_status_lookup(struct span name)
+{
+	for (unsigned i = 0; i < RPC_STATUSES; i++)
+		if (span_eq_str(name, status_names[i]))
+			return ((enum rpc_status)i);
+	return (RPC_STATUS_INTERNAL);
+}

@@ -1,0 +1,276 @@
+/* master/control.c - the control socket and the status document. */
+#include "master/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/ipc/channel.h"
+#include "master/master.h"
+#include "master/reload.h"
+
+#define CLIENTS_MAX	32	/* tools of administrators, not a service */
+
+enum waits {
+	WAITS_NOT,
+	WAITS_ACCEPTED,		/* reload */
+	WAITS_SERVING		/* reload-wait */
+};
+
+struct client {
+	TAILQ_ENTRY(client)	link;
+	struct control		*control;	/* borrowed: owns us */
+	struct ipc_channel	*channel;	/* owned */
+	struct ucred		peer;
+	enum waits		waits;
+	unsigned		run;		/* that it waits for */
+};
+
+struct control {
+	struct master		*master;	/* borrowed: owns us */
+	struct event		*ev_accept;	/* owned */
+	TAILQ_HEAD(, client)	clients;
+	unsigned		n_clients;
+};
+
+/* ---- answers ----------------------------------------------------------------------- */
+
+static void
+answer(struct client *c, const char *verb, struct span text)
+{
+	/* A tool that left shows as EOF. */
+	if (ipc_channel_send(c->channel, verb, text, -1) != RC_OK)
+		log_debug("control-answer-lost peer=%ld", (long)c->peer.pid);
+}
+
+static void
+answer_failed(struct client *c, const char *why)
+{
+	c->waits = WAITS_NOT;
+	answer(c, "failed", span_of(why));
+}
+
+static void
+answer_generation(struct client *c, unsigned generation)
+{
+	char text[16];
+
+	c->waits = WAITS_NOT;
+	(void)snprintf(text, sizeof(text), "%u", generation);
+	answer(c, "ok", span_of(text));
+}
+
+void
+control_reload_accepted(struct master *m, unsigned run, unsigned generation)
+{
+	struct client *c;
+
+	TAILQ_FOREACH(c, &m->control->clients, link)
+		if (c->waits == WAITS_ACCEPTED && c->run == run)
+			answer_generation(c, generation);
+}
+
+void
+control_reload_done(struct master *m, unsigned run, const unsigned *generation,
+    const char *why)
+{
+	struct client *c;
+
+	TAILQ_FOREACH(c, &m->control->clients, link) {
+		if (c->waits == WAITS_NOT || c->run > run)
+			continue;
+		if (generation != NULL)
+			answer_generation(c, *generation);
+		else
+			answer_failed(c, why);
+	}
+}
+
+/* ---- status -------------------------------------------------------------------------- */
+
+/* Every text in here is ours (names, states): nothing needs escaping. */
+static void
+put_children(struct buffer *b, const struct master *m)
+{
+	uint64_t now = clock_mono_ms();
+	const struct child *c;
+	const char *comma = "";
+
+	buffer_puts(b, "\"children\":[");
+	TAILQ_FOREACH(c, &m->children.list, link) {
+		buffer_printf(b, "%s{\"name\":\"%s\",\"pid\":%ld,"
+		    "\"role\":\"%s\",\"generation\":%u,\"state\":\"%s\","
+		    "\"restarts\":%u,\"since_ms\":%llu}", comma, c->name,
+		    (long)c->pid, role_name(c->role), c->generation,
+		    child_state_name(c->state), c->restarts,
+		    (unsigned long long)(now - c->t_state_ms));
+		comma = ",";
+	}
+	buffer_puts(b, "]");
+}
+
+/* What a role last said of itself; null when it does not serve, or when the
+ * whole would not fit one message. */
+static void
+put_report(struct buffer *b, struct master *m, const char *key, enum role r)
+{
+	const struct child *c = supervise_find(&m->children, r);
+
+	buffer_printf(b, ",\"%s\":", key);
+	if (c == NULL || c->state != CHILD_READY || c->status == NULL ||
+	    buffer_len(b) + strlen(c->status) + 64 > IPC_MESSAGE_BYTES)
+		buffer_puts(b, "null");
+	else
+		buffer_puts(b, c->status);
+}
+
+static void
+on_status(struct client *c)
+{
+	struct master *m = c->control->master;
+	struct buffer b;
+
+	supervise_tell(&m->children, ROLE_FEED, "status", -1);
+	supervise_tell(&m->children, ROLE_HELPER, "status", -1);
+	buffer_init(&b, 0, false);
+	buffer_printf(&b, "{\"version\":\"%s\",\"pid\":%ld,"
+	    "\"generation\":%u,\"uptime_ms\":%llu,", PACKAGE_VERSION,
+	    (long)getpid(), m->generation,
+	    (unsigned long long)(clock_mono_ms() - m->t_start_ms));
+	put_children(&b, m);
+	put_report(&b, m, "feed", ROLE_FEED);
+	put_report(&b, m, "helper", ROLE_HELPER);
+	buffer_puts(&b, "}");
+	answer(c, "status", (struct span){ buffer_data(&b), buffer_len(&b) });
+	buffer_fini(&b);
+}
+
+/* ---- requests --------------------------------------------------------------------------- */
+
+static void
+on_reload(struct client *c, enum waits waits)
+{
+	struct master *m = c->control->master;
+
+	log_info("control asks=reload uid=%u pid=%ld",
+	    (unsigned)c->peer.uid, (long)c->peer.pid);
+	if (m->leaving != LEAVING_NOT || !m->ready) {
+		answer_failed(c, m->leaving != LEAVING_NOT ?
+		    "relayd is leaving" : "relayd is still starting");
+		return;
+	}
+	/* It may be refused before reload_request returns; then the run is
+	 * over and its number known only afterwards: wait for any. */
+	c->waits = waits;
+	c->run = 0;
+	c->run = reload_request(m, RELOAD_CONF);
+}
+
+static void
+on_message(void *arg, struct span verb, struct span text, int fd)
+{
+	struct client *c = arg;
+
+	(void)text;
+	fd_close(&fd);			/* no request brings one */
+	if (c->waits != WAITS_NOT)
+		answer_failed(c, "one request at a time");
+	else if (span_eq_str(verb, "status"))
+		on_status(c);
+	else if (span_eq_str(verb, "reload"))
+		on_reload(c, WAITS_ACCEPTED);
+	else if (span_eq_str(verb, "reload-wait"))
+		on_reload(c, WAITS_SERVING);
+	else
+		answer_failed(c, "unknown request");
+}
+
+static void
+client_free(struct client *c)
+{
+	TAILQ_REMOVE(&c->control->clients, c, link);
+	c->control->n_clients--;
+	ipc_channel_free(&c->channel);
+	free(c);
+}
+
+static void
+on_eof(void *arg)
+{
+	client_free(arg);
+}
+
+static const struct ipc_channel_ops client_ops = {
+	.on_message = on_message, .on_eof = on_eof
+};
+
+static void
+on_accept(evutil_socket_t listener, short what, void *arg)
+{
+	struct control *ctl = arg;
+	struct client *c;
+	socklen_t len;
+	int fd;
+
+	(void)what;
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	if (ctl->n_clients >= CLIENTS_MAX) {
+		log_warn("control-refused why=too-many");
+		fd_close(&fd);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->control = ctl;
+	len = sizeof(c->peer);
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &len);
+	log_debug("control-open uid=%u pid=%ld", (unsigned)c->peer.uid,
+	    (long)c->peer.pid);
+	c->channel = ipc_channel_new(ctl->master->loop, fd, &client_ops, c);
+	TAILQ_INSERT_TAIL(&ctl->clients, c, link);
+	ctl->n_clients++;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+struct control *
+control_new(struct master *m)
+{
+	struct control *ctl = xcalloc(1, sizeof(*ctl));
+	char *address = xasprintf("control:%s/relayd.sock",
+	    m->settings->relay->run_dir);
+	int fd = listen_fd(&m->listeners, address);
+
+	free(address);
+	ensure(fd >= 0);
+	ctl->master = m;
+	TAILQ_INIT(&ctl->clients);
+	ctl->ev_accept = event_new(loop_base(m->loop), fd,
+	    EV_READ | EV_PERSIST, on_accept, ctl);
+	ensure(ctl->ev_accept != NULL);
+	ensure(event_add(ctl->ev_accept, NULL) == 0);
+	return (ctl);
+}
+
+void
+control_free(struct control **cp)
+{
+	struct control *ctl = *cp;
+	struct client *c;
+
+	*cp = NULL;
+	if (ctl == NULL)
+		return;
+	while ((c = TAILQ_FIRST(&ctl->clients)) != NULL)
+		client_free(c);
+	event_free(ctl->ev_accept);
+	free(ctl);
+}

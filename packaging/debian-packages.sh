@@ -1,0 +1,37 @@
+# Debian 12 packages, the one list that quickstart and tests/run install from.
+# shellcheck shell=sh disable=SC2034
+RELAY_PACKAGES_BUILD="autoconf automake gcc make pkg-config libssl-dev libevent-dev \
+libconfuse-dev liblmdb-dev libhiredis-dev libmsgpack-dev libyajl-dev libc-ares-dev \
+libsecp256k1-dev libseccomp-dev zlib1g-dev mandoc"
+RELAY_PACKAGES_DEMO="redis-server redis-tools openssl curl ca-certificates python3 procps"
+RELAY_PACKAGES_TEST="clang libclang-rt-14-dev llvm libcmocka-dev python3-pytest \
+python3-cryptography python3-msgpack git iproute2 shellcheck xz-utils binutils"
+
+# Print those of "$@" that are not installed.
+relay_missing_packages() {
+	for p in "$@"; do
+		dpkg-query -W -f='${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' ||
+			printf '%s ' "$p"
+	done
+}
+
+# relay_install yes|no PACKAGE...: install what is missing as root, else say how.
+relay_install() {
+	may=$1
+	shift
+	missing=$(relay_missing_packages "$@")
+	[ -z "$missing" ] && return 0
+	if [ "$may" = no ] || [ "$(id -u)" -ne 0 ]; then
+		echo "missing Debian packages; install them with:" >&2
+		echo "  apt-get install --no-install-recommends $missing" >&2
+		return 1
+	fi
+	echo "installing: $missing"
+	# shellcheck disable=SC2086
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1 || {
+		apt-get update -qq >/dev/null || return 1
+		# shellcheck disable=SC2086
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+			--no-install-recommends $missing >/dev/null || return 1
+	}
+}

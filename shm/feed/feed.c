@@ -1,0 +1,218 @@
+/* shm/feed/feed.c - what is applied, what is held back, what is told. */
+#include "shm/feed/feed.h"
+
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/body/json_write.h"
+#include "shm/feed/apply.h"
+#include "shm/feed/control.h"
+#include "shm/feed/redis.h"
+
+/* relay:nodes lists no more: a hash of 10,000 broken records is one fact. */
+#define ERRORS_MAX	100
+
+enum rc
+feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
+{
+	bool had_state;
+	uint64_t epoch;
+	enum rc rc;
+
+	memset(f, 0, sizeof(*f));
+	f->magic = FEED_MAGIC;
+	f->loop = loop;
+	f->map = map;
+	f->index = sync_index_new();
+	if ((rc = apply_load(map, f->index, &had_state)) != RC_OK)
+		return (rc);
+	if ((rc = shm_map_begin(map, &epoch)) != RC_OK)
+		return (rc);
+	shm_map_end(map);
+	f->epoch = epoch;
+	log_info("map open relays=%zu epoch=%llu state=%s",
+	    sync_live_count(f->index), (unsigned long long)epoch,
+	    had_state ? "synced" : "new");
+	return (RC_OK);
+}
+
+void
+feed_fini(struct feed *f)
+{
+	feed_control_free(&f->control);
+	feed_redis_free(&f->redis);
+	sync_index_free(&f->index);
+	shm_map_close(&f->map);
+	f->magic = 0;
+}
+
+/* One transaction and the consequences of its result. */
+static enum rc
+apply(struct feed *f, struct sync_changes *list, const char *source)
+{
+	struct apply_result res;
+	size_t pending = f->pending_delete;
+	enum rc rc;
+
+	obj_check(f, FEED_MAGIC);
+	rc = apply_changes(f->map, f->index, list, source, &res);
+	sync_changes_fini(list);
+	if (rc == RC_CORRUPT || rc == RC_IO) {
+		log_error("map not written rc=%s: starting again", rc_name(rc));
+		f->broken = true;	/* the next start verifies the map */
+		loop_stop(f->loop);
+		return (rc);
+	}
+	if (rc != RC_OK) {
+		log_error("map not written rc=%s relays=%zu: the old map serves",
+		    rc_name(rc), sync_live_count(f->index));
+		return (rc);
+	}
+	f->applied_ms = clock_wall_ms();
+	if (res.epoch != 0) {
+		f->epoch = res.epoch;
+		log_info("applied put=%zu removed=%zu unchanged=%zu refused=%zu"
+		    " relays=%zu epoch=%llu", res.put, res.removed,
+		    res.unchanged, res.refused, sync_live_count(f->index),
+		    (unsigned long long)res.epoch);
+	}
+	if (f->redis != NULL && (res.epoch != 0 || res.refused > 0 ||
+	    res.unchanged > 0 || pending != 0 || source != NULL))
+		feed_redis_report(f->redis);
+	if (f->control != NULL)
+		feed_control_wake(f->control);
+	return (RC_OK);
+}
+
+enum rc
+feed_start_alone(struct feed *f)
+{
+	struct sync_changes none = STAILQ_HEAD_INITIALIZER(none);
+	enum rc rc;
+
+	if ((rc = apply(f, &none, "empty")) == RC_OK)
+		f->synced = true;
+	return (rc);
+}
+
+enum rc
+feed_apply(struct feed *f, struct sync_changes *list)
+{
+	return (apply(f, list, NULL));
+}
+
+bool
+feed_read_done(struct feed *f, struct sync_changes *list, size_t single,
+    bool accept)
+{
+	const struct sync_change *c;
+	size_t live = sync_live_count(f->index), removals = 0;
+
+	obj_check(f, FEED_MAGIC);
+	STAILQ_FOREACH(c, list, link)
+		removals += c->remove ? 1 : 0;
+	if (!accept &&
+	    !sync_may_remove(live, removals, single, f->max_delete_percent)) {
+		if (f->pending_delete != removals)
+			log_error("full read held back removals=%zu relays=%zu "
+			    "max_delete_percent=%u: the old map serves; relayctl "
+			    "sync --accept applies it", removals, live,
+			    f->max_delete_percent);
+		f->pending_delete = removals;
+		f->synced = false;
+		sync_changes_fini(list);
+		return (false);
+	}
+	if (f->pending_delete != 0)
+		log_info("full read no longer held back removals=%zu", removals);
+	f->pending_delete = 0;
+	if (apply(f, list, "redis") != RC_OK)
+		return (false);
+	f->synced = true;
+	return (true);
+}
+
+/* ---- what is told ---------------------------------------------------------------- */
+
+struct errors {
+	struct body_json_writer	*w;
+	struct buffer		*out;
+	unsigned		n;
+};
+
+static bool
+put_error(void *arg, const struct sync_entry *e)
+{
+	struct errors *errs = arg;
+	struct span field = { e->field, e->len };
+
+	if (!e->refused)
+		return (true);
+	if (errs->n == ERRORS_MAX || buffer_len(errs->out) > FEED_STATUS_BYTES)
+		return (false);
+	errs->n++;
+	if (field.len > SYNC_PATH_BYTES)
+		field.len = SYNC_PATH_BYTES;
+	body_json_open_object(errs->w, NULL);
+	body_json_put_string(errs->w, "key", field);
+	body_json_put_str(errs->w, "path", e->path);
+	body_json_put_str(errs->w, "reason", e->reason);
+	body_json_close_object(errs->w);
+	return (true);
+}
+
+static void
+put_errors(struct feed *f, struct body_json_writer *w, struct buffer *out)
+{
+	struct errors errs = { .w = w, .out = out };
+
+	body_json_open_array(w, "errors");
+	sync_each(f->index, put_error, &errs);
+	body_json_close_array(w);
+	body_json_put_u64(w, "errors_total", sync_refused_count(f->index));
+}
+
+static void
+put_digest(struct feed *f, struct body_json_writer *w)
+{
+	char digest[2 * SYNC_HASH_BYTES + 1];
+
+	sync_digest(f->index, digest);
+	body_json_put_str(w, "digest", digest);
+}
+
+void
+feed_status(struct feed *f, struct buffer *out)
+{
+	struct body_json_writer w;
+
+	obj_check(f, FEED_MAGIC);
+	body_json_writer_init(&w, out);
+	body_json_open_object(&w, NULL);
+	body_json_put_bool(&w, "synced", f->synced);
+	body_json_put_str(&w, "redis", f->redis == NULL ? "unset" :
+	    feed_redis_is_up(f->redis) ? "up" : "down");
+	body_json_put_u64(&w, "relays", sync_live_count(f->index));
+	put_digest(f, &w);
+	body_json_put_u64(&w, "epoch", f->epoch);
+	body_json_put_u64(&w, "pending_delete", f->pending_delete);
+	put_errors(f, &w, out);
+	body_json_close_object(&w);
+}
+
+void
+feed_report(struct feed *f, struct buffer *out)
+{
+	struct body_json_writer w;
+
+	obj_check(f, FEED_MAGIC);
+	body_json_writer_init(&w, out);
+	body_json_open_object(&w, NULL);
+	put_digest(f, &w);
+	body_json_put_u64(&w, "applied_ms", f->applied_ms);
+	body_json_put_u64(&w, "relays", sync_live_count(f->index));
+	put_errors(f, &w, out);
+	body_json_close_object(&w);
+}

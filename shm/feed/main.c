@@ -1,0 +1,386 @@
+/*
+ * shm/feed/main.c - relay-feed, the only writer of the map.
+ *
+ * Start: descriptors, configuration, the map walked by a child before it is
+ * opened here (a damaged page may kill by SIGBUS), Redis, control socket,
+ * sandbox, ready.  Nothing at start waits for Redis: what the map holds is
+ * served meanwhile.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "conf/conf_file.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/base/panic.h"
+#include "lib/base/sandbox.h"
+#include "lib/ipc/channel.h"
+#include "lib/ipc/inherit.h"
+#include "lib/net/dns.h"
+#include "shm/feed/control.h"
+#include "shm/feed/feed.h"
+#include "shm/feed/redis.h"
+
+#define EXIT_MAP_BAD	3	/* of --verify */
+#define CONF_BYTES_MAX	(1u << 20)
+#define WHY_BYTES	512
+
+static const char usage_text[] =
+    "usage: relay-feed [-V | --help]\n"
+    "Keeps the map of relays as Redis has it.  relayd starts it; it is of no\n"
+    "use by hand.\n";
+
+struct options {
+	const char	*verify;	/* walk this map and exit */
+	const char	*conf_path;	/* for messages and relative paths */
+};
+
+struct process {
+	struct loop		*loop;		/* owned */
+	struct ipc_channel	*master;	/* owned */
+	struct net_dns		*dns;		/* owned */
+	struct conf		*conf;		/* owned */
+	struct event		*sigterm;	/* owned */
+	struct feed		feed;
+};
+
+/* ---- start ---------------------------------------------------------------------------- */
+
+static void
+read_options(int argc, char **argv, struct options *o)
+{
+	o->verify = NULL;
+	o->conf_path = "relay.conf";
+	for (int i = 1; i < argc; i++) {
+		bool more = i + 1 < argc;
+
+		if (strcmp(argv[i], "-V") == 0) {
+			(void)puts("relay-feed " PACKAGE_VERSION);
+			exit(0);
+		} else if (strcmp(argv[i], "--help") == 0) {
+			(void)fputs(usage_text, stdout);
+			exit(0);
+		} else if (strcmp(argv[i], "--verify") == 0 && more) {
+			o->verify = argv[++i];
+		} else if (strcmp(argv[i], "--conf-path") == 0 && more) {
+			o->conf_path = argv[++i];
+		} else if ((strcmp(argv[i], "--name") == 0 ||
+		    strcmp(argv[i], "--generation") == 0) && more) {
+			i++;		/* for ps(1) */
+		} else {
+			(void)fputs(usage_text, stderr);
+			exit(2);
+		}
+	}
+}
+
+/* Tell the master why, then go.  One message fits the socket at once. */
+static void start_failed(struct process *, const char *fmt, ...)
+    __attribute__((__format__(__printf__, 2, 3), __noreturn__));
+
+static void
+start_failed(struct process *p, const char *fmt, ...)
+{
+	char why[WHY_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	(void)!ipc_channel_send(p->master, "failed", span_of(why), -1);
+	fatal(1, "start failed: %s", why);
+}
+
+static int
+verify_main(const char *folder)
+{
+	uint64_t records;
+	enum rc rc = shm_map_verify(folder, &records);
+
+	if (rc == RC_OK || rc == RC_NOTFOUND)
+		return (0);
+	log_warn("map not sound folder=%s rc=%s after=%llu", folder,
+	    rc_name(rc), (unsigned long long)records);
+	return (rc == RC_CORRUPT ? EXIT_MAP_BAD : 1);
+}
+
+/* True: sound, or there is none.  A child that was killed from outside, or
+ * could not read, says nothing about the map: that ends the start. */
+static bool
+map_is_sound(struct process *p, const char *folder)
+{
+	char name[] = "relay-feed", option[] = "--verify";
+	char *path = xstrdup(folder);
+	char *argv[] = { name, option, path, NULL };
+	int status, err;
+	pid_t pid;
+
+	err = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ);
+	free(path);
+	if (err != 0)
+		start_failed(p, "map check: %s", strerror(err));
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			start_failed(p, "map check: %s", strerror(errno));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return (true);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MAP_BAD)
+		return (false);
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS ||
+	    WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGABRT))
+		return (false);
+	start_failed(p, "map %s cannot be checked, status=0x%x", folder,
+	    (unsigned)status);
+}
+
+/* The lock file goes too: workers that still have the old map keep theirs. */
+static void
+move_aside(struct process *p, const char *folder)
+{
+	char data[PATH_MAX], bad[PATH_MAX], lock[PATH_MAX];
+	long long now = (long long)time(NULL);
+
+	if (snprintf(data, sizeof(data), "%s/data.mdb", folder) >= PATH_MAX ||
+	    snprintf(lock, sizeof(lock), "%s/lock.mdb", folder) >= PATH_MAX ||
+	    snprintf(bad, sizeof(bad), "%s/data.mdb.bad-%lld", folder, now) >=
+	    PATH_MAX)
+		start_failed(p, "state_dir is too long");
+	if (rename(data, bad) != 0 && errno != ENOENT)
+		start_failed(p, "%s: %s", data, strerror(errno));
+	if (unlink(lock) != 0 && errno != ENOENT)
+		start_failed(p, "%s: %s", lock, strerror(errno));
+	log_error("map damaged: moved to %s, made anew from Redis", bad);
+}
+
+static void
+open_map(struct process *p)
+{
+	char *folder = xasprintf("%s/map", p->conf->state_dir);
+	struct shm_map *map = NULL;
+	bool sound = map_is_sound(p, folder);
+	enum rc rc;
+
+	if (!sound)
+		move_aside(p, folder);
+	if ((rc = shm_map_open(folder, SHM_WRITER, &map)) != RC_OK)
+		start_failed(p, "map in %s: %s", folder, rc_name(rc));
+	if ((rc = feed_init(&p->feed, p->loop, map)) != RC_OK)
+		start_failed(p, "map in %s: %s", folder, rc_name(rc));
+	free(folder);
+	p->feed.max_delete_percent = p->conf->max_delete_percent;
+	/* Workers hold the file that was moved: the master replaces them. */
+	if (!sound && ipc_channel_send(p->master, "map-replaced",
+	    SPAN_LIT(""), -1) != RC_OK)
+		start_failed(p, "the master does not listen");
+}
+
+static void
+set_node(struct process *p)
+{
+	char *node = p->feed.node;
+
+	if (p->conf->node != NULL && p->conf->node[0] != '\0')
+		(void)snprintf(node, FEED_NODE_BYTES, "%s", p->conf->node);
+	else if (gethostname(node, FEED_NODE_BYTES - 1) != 0)
+		(void)snprintf(node, FEED_NODE_BYTES, "unnamed");
+}
+
+static void
+start_redis(struct process *p)
+{
+	const struct conf_redis *c = &p->conf->redis;
+	struct redis_endpoint_config cfg = {
+		.endpoints = c->endpoints,
+		.n_endpoints = c->n_endpoints,
+		.write = c->write,
+		.sentinel = c->sentinel,
+		.user = c->user,
+		.password_file = c->password_file,
+		.tls = c->tls,
+		.ca_file = c->ca_file,
+		.db = c->db,
+		.client_name = "relay-feed",
+	};
+	const char *servers = p->conf->dns_servers;
+	char why[WHY_BYTES];
+	enum rc rc;
+
+	if (c->n_endpoints == 0) {
+		if ((rc = feed_start_alone(&p->feed)) != RC_OK)
+			start_failed(p, "map not written: %s", rc_name(rc));
+		return;
+	}
+	p->dns = net_dns_new(p->loop,
+	    servers != NULL && servers[0] != '\0' ? servers : NULL);
+	rc = feed_redis_new(&p->feed, p->dns, &cfg,
+	    p->conf->compare_interval_s, &p->feed.redis, why, sizeof(why));
+	if (rc != RC_OK)
+		start_failed(p, "redis: %s", why);
+}
+
+static void
+enter_sandbox(struct process *p)
+{
+	enum rc rc;
+
+	if (!p->conf->seccomp) {
+		log_warn("seccomp is off by configuration");
+		return;
+	}
+	rc = sandbox_enter(SANDBOX_FEED);
+	if (rc == RC_UNAVAILABLE)
+		log_warn("seccomp is not available here");
+	else if (rc != RC_OK)
+		start_failed(p, "seccomp: %s", rc_name(rc));
+}
+
+/* ---- the master --------------------------------------------------------------------------- */
+
+static void
+on_master_message(void *arg, struct span verb, struct span text, int fd)
+{
+	struct process *p = arg;
+	struct buffer json;
+
+	(void)text;
+	if (span_eq_str(verb, "drain")) {
+		log_info("drain");
+		loop_stop(p->loop);	/* no transaction spans a callback */
+	} else if (span_eq_str(verb, "reopen-log") && fd >= 0) {
+		log_to_fd(fd);
+		fd = -1;
+	} else if (span_eq_str(verb, "status")) {
+		buffer_init(&json, 0, false);
+		feed_status(&p->feed, &json);
+		(void)!ipc_channel_send(p->master, "status", (struct span){
+		    buffer_data(&json), buffer_len(&json) }, -1);
+		buffer_fini(&json);
+	} else {
+		log_debug("master's message ignored");
+	}
+	fd_close(&fd);
+}
+
+static void
+on_master_eof(void *arg)
+{
+	struct process *p = arg;
+
+	log_info("the master is gone: exit");
+	loop_stop(p->loop);
+}
+
+static const struct ipc_channel_ops master_ops = {
+	.on_message = on_master_message,
+	.on_eof = on_master_eof,
+};
+
+static void
+on_sigterm(evutil_socket_t sig, short what, void *arg)
+{
+	struct process *p = arg;
+
+	(void)sig;
+	(void)what;
+	loop_stop(p->loop);
+}
+
+static void
+take_signals(struct process *p)
+{
+	/* A terminal sends these to the whole group: the master decides. */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	p->sigterm = evsignal_new(loop_base(p->loop), SIGTERM, on_sigterm, p);
+	ensure(p->sigterm != NULL && event_add(p->sigterm, NULL) == 0);
+}
+
+static void
+read_conf(struct process *p, struct ipc_inherited *fds, const char *path)
+{
+	struct conf_fault fault;
+	struct buffer text;
+	enum rc rc;
+
+	buffer_init(&text, CONF_BYTES_MAX, false);
+	if ((rc = ipc_inherit_take_content(fds, "conf", &text)) != RC_OK)
+		start_failed(p, "no configuration: %s", rc_name(rc));
+	rc = conf_read_text(path, (struct span){ buffer_data(&text),
+	    buffer_len(&text) }, &p->conf, &fault);
+	if (rc != RC_OK)
+		start_failed(p, "%s", fault.text);
+	buffer_fini(&text);
+	log_set_level(p->conf->log_level);
+}
+
+static void
+start(struct process *p, struct ipc_inherited *fds, const char *conf_path)
+{
+	int fd;
+
+	read_conf(p, fds, conf_path);
+	open_map(p);
+	set_node(p);
+	start_redis(p);
+	if ((fd = ipc_inherit_take(fds, "admin")) >= 0)
+		p->feed.control = feed_control_new(&p->feed, fd);
+	take_signals(p);
+	enter_sandbox(p);
+	if (ipc_channel_send(p->master, "ready", SPAN_LIT(""), -1) != RC_OK)
+		start_failed(p, "the master does not listen");
+}
+
+static void
+finish(struct process *p)
+{
+	feed_fini(&p->feed);
+	net_dns_free(&p->dns);
+	ipc_channel_free(&p->master);
+	event_free(p->sigterm);
+	conf_free(&p->conf);
+	loop_free(&p->loop);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct process p = { 0 };
+	struct ipc_inherited fds;
+	struct options o;
+	bool broken;
+	int fd;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	log_init("feed", LOG_INFO);
+	read_options(argc, argv, &o);
+	if (o.verify != NULL)
+		return (verify_main(o.verify));
+	if (ipc_inherit_read(&fds) != RC_OK ||
+	    (fd = ipc_inherit_take(&fds, "control")) < 0) {
+		(void)fputs(usage_text, stderr);
+		return (2);
+	}
+	p.loop = loop_new();
+	p.master = ipc_channel_new(p.loop, fd, &master_ops, &p);
+	panic_init(ipc_inherit_take(&fds, "panic"));
+	if ((fd = ipc_inherit_take(&fds, "log")) >= 0)
+		log_to_fd(fd);
+	start(&p, &fds, o.conf_path);
+	loop_run(p.loop);
+	broken = p.feed.broken;
+	finish(&p);
+	return (broken ? 1 : 0);
+}

@@ -1,0 +1,731 @@
+/*
+ * shm/feed/redis.c - from messages and answers of Redis to changes.
+ *
+ * Three connections: `reader` answers HSCAN and HMGET; `subscriber` is a second
+ * one to the same server (another replica could lag behind the hint); `writer`
+ * goes to the write endpoint.  The order is fixed: subscribe, read everything,
+ * then follow hints; a hint that comes during the read is followed at once
+ * (sync_settle).  Losing either of the first two starts all over.
+ */
+#include "shm/feed/redis.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/list.h"
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/base/timer.h"
+#include "shm/feed/apply.h"
+#include "shm/feed/control.h"
+
+#define KEY_RELAYS	"relay:relays"
+#define KEY_NODES	"relay:nodes"
+#define CHANNEL		"relay:updates"
+
+#define COALESCE_MS	20	/* hints of one script become one transaction */
+#define COMMAND_MS	10000	/* a piece may be slow on a busy server */
+#define WRITE_MS	5000	/* somebody waits at a control socket */
+#define REPORT_MS	100	/* between reports: a burst is one */
+#define RETRY_MS	2000	/* after a full read that failed */
+#define LOG_AGAIN_MS	60000	/* a server that stays away: once a minute */
+#define SCAN_COUNT	"64"	/* 64 relays of the largest size fit one reply */
+#define BATCH_MAX	64	/* likewise for HMGET */
+#define HINTS_MAX	4096	/* more at once: reading everything is cheaper */
+#define CURSOR_BYTES	24	/* a u64 in decimal */
+#define WHY_BYTES	160
+
+struct hint {
+	STAILQ_ENTRY(hint)	link;
+	struct span		field;	/* view into bytes */
+	char			bytes[];
+};
+STAILQ_HEAD(hints, hint);
+
+/* A write under way for the control socket. */
+struct write_call {
+	TAILQ_ENTRY(write_call)	link;
+	struct feed_redis	*redis;	/* borrowed: owns us */
+	uint64_t		id;
+	struct hint		*hint;	/* owned: the field */
+};
+
+struct feed_redis {
+	unsigned		magic;
+#define FEED_REDIS_MAGIC	0x2ed1f33d
+	struct feed		*feed;		/* borrowed: owns us */
+	int			db;
+	unsigned		compare_ms;
+
+	struct redis_endpoint	*reader;	/* owned */
+	struct redis_client	*subscriber;	/* owned; NULL while down */
+	unsigned		subscriptions;	/* answers still to come */
+	bool			up;		/* subscribed */
+	uint64_t		reader_log_ms;	/* last line about it being away */
+
+	/* full read */
+	bool			reading;
+	bool			read_again;	/* asked for during a read */
+	bool			accept;		/* the next one skips the guard */
+	bool			accepting;	/* this one does */
+	size_t			single;		/* HDELs since the last one */
+	struct sync_changes	changes;
+	struct timer		compare;
+
+	/* hints */
+	struct hints		hints;		/* owned; each field once */
+	size_t			n_hints;
+	bool			want_read;	/* a hint said: everything */
+	struct timer		coalesce;
+	struct hints		batch;		/* owned; being asked for */
+
+	/* reports and writes */
+	struct redis_endpoint	*writer;	/* owned */
+	uint64_t		writer_log_ms;
+	bool			muted;	/* until it reconnects */
+	struct timer		report;
+	bool			report_due;
+	TAILQ_HEAD(, write_call) writes;	/* owned */
+};
+
+static void read_begin(struct feed_redis *);
+static void batch_begin(struct feed_redis *);
+
+/* ---- hints: a set of fields ------------------------------------------------------ */
+
+static struct hint *
+hint_new(struct span field)
+{
+	struct hint *h = xcalloc(1, sizeof(*h) + field.len);
+
+	if (field.len > 0)
+		memcpy(h->bytes, field.p, field.len);
+	h->field.p = h->bytes;
+	h->field.len = field.len;
+	return (h);
+}
+
+static void
+hints_fini(struct hints *list)
+{
+	struct hint *h;
+
+	while ((h = STAILQ_FIRST(list)) != NULL) {
+		STAILQ_REMOVE_HEAD(list, link);
+		free(h);
+	}
+}
+
+static void
+hints_clear(struct feed_redis *r)
+{
+	hints_fini(&r->hints);
+	r->n_hints = 0;
+	r->want_read = false;
+	timer_stop(&r->coalesce);
+}
+
+static void
+coalesce_arm(struct feed_redis *r)
+{
+	if (!timer_running(&r->coalesce))
+		timer_start_ms(&r->coalesce, COALESCE_MS);
+}
+
+static void
+hint_all(struct feed_redis *r)
+{
+	r->want_read = true;
+	coalesce_arm(r);
+}
+
+/* Up to 4,096 are compared one by one: they come from people and scripts, and
+ * at that number the list gives way to a full read. */
+static void
+hint_field(struct feed_redis *r, struct span field)
+{
+	const struct hint *h;
+
+	STAILQ_FOREACH(h, &r->hints, link)
+		if (span_eq(h->field, field))
+			return;
+	if (r->n_hints == HINTS_MAX) {
+		hint_all(r);
+		return;
+	}
+	STAILQ_INSERT_TAIL(&r->hints, hint_new(field), link);
+	r->n_hints++;
+	coalesce_arm(r);
+}
+
+static void
+on_coalesced(void *arg)
+{
+	struct feed_redis *r = arg;
+
+	if (r->want_read) {
+		r->want_read = false;
+		read_begin(r);
+	}
+	batch_begin(r);
+}
+
+/* ---- one batch of hinted fields ------------------------------------------------------ */
+
+/* [value or nil, ...] in the order of r->batch. */
+static void
+batch_apply(struct feed_redis *r, const struct redis_value *v)
+{
+	struct sync_changes list = STAILQ_HEAD_INITIALIZER(list);
+	struct sync_index *index = r->feed->index;
+	const struct hint *h;
+	size_t i = 0;
+
+	STAILQ_FOREACH(h, &r->batch, link) {
+		bool has = v->items[i].type == REDIS_STRING;
+
+		sync_settle(index, h->field);
+		(void)sync_note(index, &list, h->field,
+		    has ? &v->items[i].text : NULL);
+		i++;
+	}
+	hints_fini(&r->batch);
+	if (!STAILQ_EMPTY(&list))
+		/* Said by feed_apply; the next compare finds it again. */
+		(void)!feed_apply(r->feed, &list);
+}
+
+static void
+on_batch(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct feed_redis *r = arg;
+	char code[REDIS_CODE_BYTES];
+	const struct hint *h;
+	size_t n = 0;
+
+	STAILQ_FOREACH(h, &r->batch, link)
+		n++;
+	if (rc == RC_OK && v->type == REDIS_ARRAY && v->n == n) {
+		batch_apply(r, v);
+		batch_begin(r);
+		return;
+	}
+	hints_fini(&r->batch);
+	if (rc != RC_OK)
+		return;			/* the link is gone: all is read again */
+	redis_value_error_code(v, code);
+	log_warn("HMGET refused code=%s: hints are left to the next compare",
+	    code[0] != '\0' ? code : "?");
+}
+
+static void
+batch_begin(struct feed_redis *r)
+{
+	struct redis_client *client = redis_endpoint_client(r->reader);
+	struct span words[2 + BATCH_MAX];
+	struct hint *h;
+	size_t n = 0;
+
+	if (client == NULL || !STAILQ_EMPTY(&r->batch) || r->n_hints == 0)
+		return;
+	words[n++] = SPAN_LIT("HMGET");
+	words[n++] = SPAN_LIT(KEY_RELAYS);
+	while (n < 2 + BATCH_MAX && (h = STAILQ_FIRST(&r->hints)) != NULL) {
+		STAILQ_REMOVE_HEAD(&r->hints, link);
+		r->n_hints--;
+		STAILQ_INSERT_TAIL(&r->batch, h, link);
+		words[n++] = h->field;
+	}
+	if (redis_command(client, COMMAND_MS, on_batch, r, n, words) != RC_OK)
+		hints_fini(&r->batch);	/* on_down is on the way */
+}
+
+/* ---- full read -------------------------------------------------------------------------- */
+
+static void
+read_failed(struct feed_redis *r, const char *why)
+{
+	log_warn("full read failed why=\"%s\"", why);
+	sync_read_abort(r->feed->index);
+	sync_changes_fini(&r->changes);
+	r->reading = false;
+	if (r->accepting)
+		feed_control_read_done(r->feed->control, false);
+	r->accepting = false;
+	timer_start_ms(&r->compare, RETRY_MS);
+}
+
+static void
+read_complete(struct feed_redis *r)
+{
+	bool applied, accepting = r->accepting;
+
+	(void)sync_read_end(r->feed->index, &r->changes);
+	r->reading = false;
+	r->accepting = false;
+	applied = feed_read_done(r->feed, &r->changes, r->single, accepting);
+	if (applied)
+		r->single = 0;
+	timer_start_ms(&r->compare, r->compare_ms);
+	if (accepting)
+		feed_control_read_done(r->feed->control, applied);
+	if (r->read_again || r->accept)
+		read_begin(r);
+}
+
+/* [next cursor, [field, value, ...]] */
+static bool
+piece_is_sound(const struct redis_value *v)
+{
+	const struct redis_value *pairs;
+
+	if (v->type != REDIS_ARRAY || v->n != 2 ||
+	    v->items[0].type != REDIS_STRING ||
+	    v->items[0].text.len >= CURSOR_BYTES)
+		return (false);
+	pairs = &v->items[1];
+	if (pairs->type != REDIS_ARRAY || pairs->n % 2 != 0)
+		return (false);
+	for (size_t i = 0; i < pairs->n; i++)
+		if (pairs->items[i].type != REDIS_STRING)
+			return (false);
+	return (true);
+}
+
+static void on_piece(void *, enum rc, const struct redis_value *);
+
+static void
+read_piece(struct feed_redis *r, const char *cursor)
+{
+	struct redis_client *client = redis_endpoint_client(r->reader);
+
+	if (client == NULL || redis_commandl(client, COMMAND_MS, on_piece, r,
+	    "HSCAN", KEY_RELAYS, cursor, "COUNT", SCAN_COUNT,
+	    (char *)NULL) != RC_OK)
+		read_failed(r, "the link is down");
+}
+
+static void
+on_piece(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct feed_redis *r = arg;
+	const struct redis_value *pairs;
+	char why[REDIS_CODE_BYTES + 16], cursor[CURSOR_BYTES];
+
+	if (rc != RC_OK) {
+		read_failed(r, rc_name(rc));
+		return;
+	}
+	if (!piece_is_sound(v)) {
+		redis_value_error_code(v, cursor);
+		(void)snprintf(why, sizeof(why), "HSCAN: %s",
+		    cursor[0] != '\0' ? cursor : "no list");
+		read_failed(r, why);
+		return;
+	}
+	pairs = &v->items[1];
+	for (size_t i = 0; i < pairs->n; i += 2)
+		(void)sync_read_note(r->feed->index, &r->changes,
+		    pairs->items[i].text, pairs->items[i + 1].text);
+	if (!span_copy(v->items[0].text, cursor, sizeof(cursor)))
+		read_failed(r, "HSCAN: cursor");
+	else if (strcmp(cursor, "0") == 0)
+		read_complete(r);
+	else
+		read_piece(r, cursor);
+}
+
+static void
+read_begin(struct feed_redis *r)
+{
+	if (!r->up)
+		return;			/* subscribing ends with a read */
+	if (r->reading) {
+		r->read_again = true;
+		return;
+	}
+	timer_stop(&r->compare);
+	r->reading = true;
+	r->read_again = false;
+	r->accepting = r->accept;
+	r->accept = false;
+	sync_read_begin(r->feed->index);
+	read_piece(r, "0");
+}
+
+static void
+on_compare(void *arg)
+{
+	read_begin(arg);
+}
+
+/* ---- the subscribed connection ------------------------------------------------------- */
+
+/* Even refused (an ACL without channels) the feed works: it compares. */
+static void
+on_subscribed(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct feed_redis *r = arg;
+	char code[REDIS_CODE_BYTES];
+
+	if (rc != RC_OK)
+		return;			/* on_subscriber_down follows */
+	if (v->type == REDIS_ERROR) {
+		redis_value_error_code(v, code);
+		log_warn("subscribe refused code=%s: changes wait for the next "
+		    "compare", code);
+	}
+	if (--r->subscriptions > 0)
+		return;
+	r->up = true;
+	log_info("redis up server=%s", redis_endpoint_server(r->reader));
+	read_begin(r);
+}
+
+static void
+on_subscriber_up(void *arg)
+{
+	struct feed_redis *r = arg;
+	char pattern[64];
+
+	(void)snprintf(pattern, sizeof(pattern), "__keyspace@%d__:relay:*",
+	    r->db);
+	r->subscriptions = 2;
+	if (redis_commandl(r->subscriber, COMMAND_MS, on_subscribed, r,
+	    "SUBSCRIBE", CHANNEL, (char *)NULL) != RC_OK ||
+	    redis_commandl(r->subscriber, COMMAND_MS, on_subscribed, r,
+	    "PSUBSCRIBE", pattern, (char *)NULL) != RC_OK)
+		redis_endpoint_retry(r->reader, "cannot subscribe");
+}
+
+static void
+on_subscriber_down(void *arg, const char *why)
+{
+	struct feed_redis *r = arg;
+	char text[WHY_BYTES];
+
+	(void)snprintf(text, sizeof(text), "subscription: %s", why);
+	redis_endpoint_retry(r->reader, text);
+}
+
+static void
+on_message(void *arg, struct span pattern, struct span channel,
+    struct span payload)
+{
+	struct feed_redis *r = arg;
+	struct span field = { NULL, 0 };
+	enum sync_hint hint;
+
+	hint = pattern.len > 0 ? sync_hint_keyspace(channel, payload) :
+	    sync_hint_update(payload, &field);
+	switch (hint) {
+	case SYNC_HINT_FIELD:
+		hint_field(r, field);
+		break;
+	case SYNC_HINT_REMOVED:
+		r->single++;
+		hint_all(r);
+		break;
+	case SYNC_HINT_ALL:
+		hint_all(r);
+		break;
+	case SYNC_HINT_OTHER:
+		log_debug("hint about another hash ignored");
+		break;
+	}
+}
+
+static const struct redis_client_ops subscriber_ops = {
+	.on_up = on_subscriber_up,
+	.on_down = on_subscriber_down,
+	.on_message = on_message,
+};
+
+/* ---- the reading endpoint ---------------------------------------------------------------- */
+
+static void
+on_reader_up(void *arg, struct redis_client *client)
+{
+	struct feed_redis *r = arg;
+
+	(void)client;		/* used once the subscription stands */
+	r->reader_log_ms = 0;
+	r->subscriber = redis_endpoint_open_second(r->reader, &subscriber_ops,
+	    r);
+}
+
+/* A link that was up is one line; one that stays away a line a minute. */
+static void
+log_down(uint64_t *last_ms, const char *what, bool was_up, const char *server,
+    const char *why)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (!was_up && *last_ms != 0 && now - *last_ms < LOG_AGAIN_MS) {
+		log_debug("%s server=%s why=\"%s\"", what, server, why);
+		return;
+	}
+	*last_ms = now;
+	log_warn("%s %s server=%s why=\"%s\": the last good configuration "
+	    "serves", what, was_up ? "lost" : "unreachable", server, why);
+}
+
+static void
+on_reader_down(void *arg, bool was_up, const char *server, const char *why)
+{
+	struct feed_redis *r = arg;
+
+	log_down(&r->reader_log_ms, "redis", was_up, server, why);
+	r->up = false;
+	redis_client_close(&r->subscriber);
+	if (r->reading)
+		read_failed(r, "the link was lost");
+	timer_stop(&r->compare);
+	r->read_again = false;
+	r->single = 0;		/* what was missed may be anything */
+	hints_clear(r);
+	hints_fini(&r->batch);
+}
+
+static const struct redis_endpoint_ops reader_ops = {
+	.on_up = on_reader_up,
+	.on_down = on_reader_down,
+};
+
+/* ---- reports and writes -------------------------------------------------------------------- */
+
+static void
+on_reported(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct feed_redis *r = arg;
+	char code[REDIS_CODE_BYTES];
+
+	if (rc != RC_OK || v->type != REDIS_ERROR)
+		return;
+	/* READONLY, NOPERM, OOM: the map is served all the same. */
+	redis_value_error_code(v, code);
+	if (!r->muted)
+		log_warn("relay:nodes not written code=%s server=%s: no reports "
+		    "until it reconnects", code[0] != '\0' ? code : "?",
+		    redis_endpoint_server(r->writer));
+	r->muted = true;
+}
+
+static void
+send_report(struct feed_redis *r)
+{
+	struct redis_client *client = redis_endpoint_client(r->writer);
+	struct buffer json;
+	struct span words[4];
+
+	if (client == NULL || r->muted)
+		return;			/* on_writer_up reports anew */
+	buffer_init(&json, 0, false);
+	feed_report(r->feed, &json);
+	words[0] = SPAN_LIT("HSET");
+	words[1] = SPAN_LIT(KEY_NODES);
+	words[2] = span_of(r->feed->node);
+	words[3].p = buffer_data(&json);
+	words[3].len = buffer_len(&json);
+	(void)!redis_command(client, COMMAND_MS, on_reported, r, 4, words);
+	buffer_fini(&json);
+}
+
+/* The first of a burst goes out at once, the rest as one. */
+static void
+on_report_timer(void *arg)
+{
+	struct feed_redis *r = arg;
+
+	if (!r->report_due)
+		return;
+	r->report_due = false;
+	send_report(r);
+	timer_start_ms(&r->report, REPORT_MS);
+}
+
+void
+feed_redis_report(struct feed_redis *r)
+{
+	obj_check(r, FEED_REDIS_MAGIC);
+	r->report_due = true;
+	if (!timer_running(&r->report))
+		timer_start_ms(&r->report, 0);
+}
+
+static void
+on_writer_up(void *arg, struct redis_client *client)
+{
+	struct feed_redis *r = arg;
+
+	(void)client;
+	r->muted = false;
+	r->writer_log_ms = 0;
+	if (r->feed->applied_ms != 0)
+		feed_redis_report(r);
+}
+
+static void
+on_writer_down(void *arg, bool was_up, const char *server, const char *why)
+{
+	struct feed_redis *r = arg;
+
+	log_down(&r->writer_log_ms, "redis for writing", was_up, server, why);
+}
+
+static const struct redis_endpoint_ops writer_ops = {
+	.on_up = on_writer_up,
+	.on_down = on_writer_down,
+};
+
+static void
+write_call_free(struct write_call *w)
+{
+	TAILQ_REMOVE(&w->redis->writes, w, link);
+	free(w->hint);
+	free(w);
+}
+
+static void
+on_written(void *arg, enum rc rc, const struct redis_value *v)
+{
+	struct write_call *w = arg;
+	struct feed_redis *r = w->redis;
+	char code[REDIS_CODE_BYTES] = "";
+	uint64_t id = w->id;
+
+	if (rc == RC_OK && v->type == REDIS_ERROR) {
+		redis_value_error_code(v, code);
+		rc = RC_DENIED;
+	}
+	/* The published hint may be refused by an ACL: do not depend on it. */
+	if (rc == RC_OK && r->up)
+		hint_field(r, w->hint->field);
+	write_call_free(w);
+	feed_control_written(r->feed->control, id, rc, code);
+}
+
+enum rc
+feed_redis_write(struct feed_redis *r, uint64_t id, struct span field,
+    const struct span *value)
+{
+	struct redis_client *client = redis_endpoint_client(r->writer);
+	struct span words[4] = {
+		value != NULL ? SPAN_LIT("HSET") : SPAN_LIT("HDEL"),
+		SPAN_LIT(KEY_RELAYS), field,
+	};
+	struct write_call *w;
+	struct buffer text;
+	enum rc rc;
+
+	obj_check(r, FEED_REDIS_MAGIC);
+	if (client == NULL)
+		return (RC_UNAVAILABLE);
+	if (value != NULL)
+		words[3] = *value;
+	w = xcalloc(1, sizeof(*w));
+	w->redis = r;
+	w->id = id;
+	w->hint = hint_new(field);
+	TAILQ_INSERT_TAIL(&r->writes, w, link);
+	rc = redis_command(client, WRITE_MS, on_written, w,
+	    value != NULL ? 4 : 3, words);
+	if (rc != RC_OK) {
+		write_call_free(w);
+		return (rc);
+	}
+	buffer_init(&text, 0, false);
+	buffer_puts(&text, "relays ");
+	buffer_put(&text, field.p, field.len);
+	words[0] = SPAN_LIT("PUBLISH");
+	words[1] = SPAN_LIT(CHANNEL);
+	words[2].p = buffer_data(&text);
+	words[2].len = buffer_len(&text);
+	(void)!redis_command(client, WRITE_MS, NULL, NULL, 3, words);
+	buffer_fini(&text);
+	return (RC_OK);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+enum rc
+feed_redis_accept(struct feed_redis *r)
+{
+	obj_check(r, FEED_REDIS_MAGIC);
+	if (!r->up)
+		return (RC_UNAVAILABLE);
+	r->accept = true;
+	if (!r->reading)		/* else read_complete begins it */
+		read_begin(r);
+	return (RC_OK);
+}
+
+bool
+feed_redis_is_up(const struct feed_redis *r)
+{
+	obj_check(r, FEED_REDIS_MAGIC);
+	return (r->up);
+}
+
+enum rc
+feed_redis_new(struct feed *feed, struct net_dns *dns,
+    const struct redis_endpoint_config *cfg, unsigned compare_interval_s,
+    struct feed_redis **out, char *why, size_t why_size)
+{
+	struct feed_redis *r = xcalloc(1, sizeof(*r));
+	enum rc rc;
+
+	*out = NULL;
+	r->magic = FEED_REDIS_MAGIC;
+	r->feed = feed;
+	r->db = cfg->db;
+	r->compare_ms = compare_interval_s * 1000;
+	STAILQ_INIT(&r->changes);
+	STAILQ_INIT(&r->hints);
+	STAILQ_INIT(&r->batch);
+	TAILQ_INIT(&r->writes);
+	timer_init(&r->compare, feed->loop, on_compare, r);
+	timer_init(&r->coalesce, feed->loop, on_coalesced, r);
+	timer_init(&r->report, feed->loop, on_report_timer, r);
+	rc = redis_endpoint_new(feed->loop, dns, cfg, REDIS_FOR_READING,
+	    &reader_ops, r, &r->reader, why, why_size);
+	if (rc == RC_OK)
+		rc = redis_endpoint_new(feed->loop, dns, cfg,
+		    REDIS_FOR_WRITING, &writer_ops, r, &r->writer, why,
+		    why_size);
+	if (rc != RC_OK) {
+		feed_redis_free(&r);
+		return (rc);
+	}
+	*out = r;
+	return (RC_OK);
+}
+
+void
+feed_redis_free(struct feed_redis **rp)
+{
+	struct feed_redis *r = *rp;
+	struct write_call *w;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	obj_check(r, FEED_REDIS_MAGIC);
+	redis_client_close(&r->subscriber);
+	redis_endpoint_free(&r->reader);
+	redis_endpoint_free(&r->writer);
+	while ((w = TAILQ_FIRST(&r->writes)) != NULL)
+		write_call_free(w);
+	if (r->reading)
+		sync_read_abort(r->feed->index);
+	sync_changes_fini(&r->changes);
+	hints_fini(&r->hints);
+	hints_fini(&r->batch);
+	timer_fini(&r->compare);
+	timer_fini(&r->coalesce);
+	timer_fini(&r->report);
+	r->magic = 0;
+	free(r);
+}

@@ -1,0 +1,42 @@
+/*
+ * shm/feed/redis.h - the feed's side of Redis: subscribe, then read all, then
+ * follow hints; write reports and what the control socket asks for.
+ * Context:   the loop's thread.
+ * Ownership: feed.c owns it; it borrows the feed.
+ */
+#ifndef RELAY_SHM_FEED_REDIS_H
+#define RELAY_SHM_FEED_REDIS_H
+
+#include <stdint.h>
+
+#include "lib/base/result.h"
+#include "lib/base/string.h"
+#include "lib/net/dns.h"
+#include "lib/redis/endpoint.h"
+#include "shm/feed/feed.h"
+
+/* dns is borrowed.  As redis_endpoint_new: reads files, so before the
+ * sandbox. */
+enum rc feed_redis_new(struct feed *, struct net_dns *dns,
+    const struct redis_endpoint_config *, unsigned compare_interval_s,
+    struct feed_redis **, char *why, size_t why_size) must_check;
+void feed_redis_free(struct feed_redis **);
+
+/* Subscribed and usable. */
+bool feed_redis_is_up(const struct feed_redis *);
+
+/* Read everything again, applying also what the delete guard holds;
+ * feed_control_read_done tells when.  RC_UNAVAILABLE while down. */
+enum rc feed_redis_accept(struct feed_redis *) must_check;
+
+/*
+ * HSET (value given) or HDEL of relay:relays, then PUBLISH of the hint, at the
+ * write endpoint.  RC_OK: feed_control_written(id) follows; RC_UNAVAILABLE.
+ */
+enum rc feed_redis_write(struct feed_redis *, uint64_t id, struct span field,
+    const struct span *value) must_check;
+
+/* Something that relay:nodes tells has changed. */
+void feed_redis_report(struct feed_redis *);
+
+#endif

@@ -1,0 +1,33 @@
+"""Sealed app records read by their description (docs/records.md) with the root
+key: an independent check of the format, and the keys that tests open tokens
+with."""
+import struct
+
+import msgpack
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+import token_codec
+
+
+def read(record, root_key):
+    """-> (app id, version, document, private keys in order)"""
+    assert record[:4] == b"RLYR" and record[4] == 1
+    n = record[5]
+    app = record[6:6 + n].decode()
+    version, = struct.unpack_from(">Q", record, 6 + n)
+    head = record[:14 + n]
+    iv, sealed = record[14 + n:26 + n], record[26 + n:]
+    payload = AESGCM(root_key).decrypt(iv, sealed, head)
+    length, = struct.unpack_from(">I", payload)
+    document = msgpack.unpackb(payload[4:4 + length])
+    rest = payload[4 + length:]
+    assert len(rest) % 32 == 0
+    return app, version, document, [rest[i:i + 32] for i in range(0, len(rest), 32)]
+
+
+def pairs(record, root_key):
+    _, _, document, secrets = read(record, root_key)
+    out = {"r1": [], "k1": []}
+    for pair, secret in zip(document["pairs"], secrets):
+        out[pair[0]].append(token_codec.private_key(pair[0], secret))
+    return out

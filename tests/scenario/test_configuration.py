@@ -1,0 +1,198 @@
+"""Configuration through Redis and without it: live at once, never worse than
+before, every refusal named."""
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from conftest import Redis, route, seal, until
+
+PAY = [seal("POST", "/pay", "$.card.number")]
+
+
+def node(stack):
+    values = stack.redis.cli("HVALS", "relay:nodes").splitlines()
+    return json.loads(values[0]) if values and values[0] else {}
+
+
+def test_hset_and_publish_is_live_on_all_workers_and_touches_no_connection(stack, origin):
+    stack.relay("kept.test", origin, PAY)
+    connections = [stack.connect("kept.test") for _ in range(8)]
+    for c in connections:
+        assert c.request("GET", "/bytes/1").body == b"x"
+    worst = 0
+    for i in range(10):
+        host = f"h{i}.test"
+        text = json.dumps(stack.relay_json(origin, PAY))
+        start = time.monotonic()
+        stack.push(host, text)
+        for c in connections:           # both workers, over kept connections
+            c.host = host
+            until("live", lambda c=c: c.request("GET", "/bytes/1").status in (200, 421), 5)
+            c.host = "kept.test"
+        worst = max(worst, time.monotonic() - start)
+    print(f"HSET + PUBLISH to 8 answers over 2 workers: worst {worst * 1000:.0f} ms")
+    for c in connections:
+        assert c.request("GET", "/bytes/1").body == b"x"
+        c.close()
+
+
+def test_update_and_hdel_apply_at_once(stack, origin):
+    stack.relay("a.test", origin, PAY)
+    stack.relay("b.test", origin, PAY)
+    stack.relay("a.test", origin, [seal("POST", "/other", "$.x")])
+    stack.post("a.test", "/pay", b'{"card":{"number":"1"}}')
+    assert b'"1"' in origin.last().body         # no longer sealed by that route
+    stack.redis.cli("HDEL", "relay:relays", "a.test")
+    stack.redis.cli("PUBLISH", "relay:updates", "relay:relays a.test")
+    until("a.test is gone", lambda: stack.get("a.test").code == "relay-not-found")
+    assert stack.get("b.test").status == 200
+
+
+def test_hset_alone_is_enough_with_keyspace_notifications(make_stack, origin):
+    stack = make_stack(redis_options=("--notify-keyspace-events", "Kh"))
+    stack.redis.cli("-x", "HSET", "relay:relays", "quiet.test",
+                    data=json.dumps(stack.relay_json(origin, PAY)))
+    until("live", lambda: stack.get("quiet.test").status == 200)
+
+
+def test_any_other_message_means_compare_everything(stack, origin):
+    stack.redis.cli("-x", "HSET", "relay:relays", "any.test",
+                    data=json.dumps(stack.relay_json(origin, PAY)) + "\n")
+    stack.redis.cli("PUBLISH", "relay:updates", "what ever this is")
+    until("live", lambda: stack.get("any.test").status == 200)
+
+
+@pytest.mark.parametrize("host,change,where", [
+    ("bad1.test", {"nonsense": 1}, "nonsense"),
+    ("bad2.test", {"authentication": "api-key"}, "authentication"),
+    ("Bad3.Test", {}, ""),
+    ("bad4.test", "not json", ""),
+    ("bad5.test", {"routes": [{"path": "/", "request": [{"action": "redact", "selections": [
+        {"selector": "$.a"}]}]}]}, "routes[0].request[0].action"),
+])
+def test_bad_records_are_named_and_the_old_one_stays(stack, origin, host, change, where):
+    good = stack.relay(host.lower(), origin, PAY)
+    text = change if isinstance(change, str) else json.dumps({**json.loads(good), **change})
+    stack.push(host, text)
+    key = f"relay:relays {host}"
+    fault = until("the fault is reported", lambda: [
+        e for e in node(stack).get("errors", []) if host in e["key"]])[0]
+    assert where in fault["path"] and fault["reason"]
+    assert "4111" not in json.dumps(fault), key
+    reply = stack.post(host.lower(), "/pay", b'{"card":{"number":"1"}}')
+    assert reply.status == 200 and b"ev:QkTC" in origin.last().body
+    errors = stack.status()["feed"]["errors"]
+    assert any(host in e["key"] for e in errors)
+    if host == host.lower():            # mended: the report clears
+        stack.push(host, good)
+        until("report is clear", lambda: not node(stack).get("errors"))
+
+
+def test_flushall_and_feed_restart_leave_every_relay_serving(stack, origin):
+    hosts = [f"s{i}.test" for i in range(5)]
+    for h in hosts:
+        stack.relay(h, origin, PAY)
+    stack.redis.cli("FLUSHALL")
+    pid = stack.child("feed")
+    os.kill(pid, signal.SIGKILL)
+    until("feed restarted", lambda: stack.child("feed") not in (None, pid))
+    until("the deletion is held", lambda: stack.status()["feed"].get("pending_delete") == 5)
+    for h in hosts:
+        assert stack.get(h).status == 200
+    stack.ctl("sync", "--accept")
+    for h in hosts:
+        until(f"{h} is gone", lambda h=h: stack.get(h).code == "relay-not-found")
+
+
+def test_a_gap_is_compared(stack, origin):
+    """Changes made while the feed is down are seen when it is back."""
+    stack.relay("one.test", origin, PAY)
+    stack.relay("two.test", origin, PAY)
+    stack.relay("three.test", origin, PAY)
+    stack.relay("four.test", origin, PAY)
+    pid = stack.child("feed")
+    os.kill(pid, signal.SIGSTOP)
+    stack.redis.cli("HDEL", "relay:relays", "one.test")
+    stack.push("five.test", json.dumps(stack.relay_json(origin, PAY)))
+    os.kill(pid, signal.SIGKILL)
+    until("five is live", lambda: stack.get("five.test").status == 200)
+    until("one is gone", lambda: stack.get("one.test").status == 404)
+    assert stack.get("two.test").status == 200
+
+
+def test_without_redis(make_stack, origin):
+    stack = make_stack(redis=False)
+    assert stack.get("x.test").code == "relay-not-found"        # an empty map is in sync
+    text = stack.relay("x.test", origin, PAY)
+    assert stack.get("x.test").status == 200
+    assert json.loads(stack.ctl("relay", "get", "x.test").stdout) == json.loads(text)
+    assert b"x.test" in stack.ctl("relay", "list").stdout
+    r = stack.ctl("relay", "put", "y.test", "-", data=b'{"app":1}', code=2)
+    assert b"app" in r.stderr
+    stack.relayd.end()
+    stack.start()
+    assert stack.get("x.test").status == 200                    # kept over a restart
+    stack.ctl("relay", "rm", "x.test")
+    assert stack.get("x.test").code == "relay-not-found"
+
+
+def test_relay_put_with_redis_writes_redis(stack, origin):
+    text = json.dumps(stack.relay_json(origin, PAY))
+    stack.ctl("relay", "put", "put.test", "-", data=text.encode())
+    assert stack.get("put.test").status == 200
+    assert json.loads(stack.redis.cli("HGET", "relay:relays", "put.test")) == json.loads(text)
+    stack.ctl("relay", "rm", "put.test")
+    assert stack.redis.cli("HEXISTS", "relay:relays", "put.test") in ("0", "(integer) 0")
+
+
+def test_replica_with_a_write_endpoint(make_stack, origin, tmp_path):
+    primary = Redis(tmp_path, None)
+    try:
+        stack = make_stack(redis_options=("--replicaof", f"127.0.0.1 {primary.port}"),
+                           conf=f'redis_write = "127.0.0.1:{primary.port}"\n',
+                           e3_conf=f'redis_write = "127.0.0.1:{primary.port}"\n')
+        text = json.dumps(stack.relay_json(origin, PAY))
+        primary.cli("-x", "HSET", "relay:relays", "r.test", data=text)
+        primary.cli("PUBLISH", "relay:updates", "relays r.test")
+        until("live from the replica", lambda: stack.get("r.test").status == 200)
+        until("reported to the primary",
+              lambda: "digest" in primary.cli("HVALS", "relay:nodes"))
+    finally:
+        primary.end()
+
+
+def test_readonly_replica_stops_reporting_not_the_feed(make_stack, origin, tmp_path):
+    primary = Redis(tmp_path, None)
+    try:
+        stack = make_stack(redis_options=("--replicaof", f"127.0.0.1 {primary.port}"))
+        primary.cli("-x", "HSET", "relay:relays", "r.test",
+                    data=json.dumps(stack.relay_json(origin, PAY)))
+        primary.cli("PUBLISH", "relay:updates", "relays r.test")
+        until("live", lambda: stack.get("r.test").status == 200)
+    finally:
+        primary.end()
+
+
+def test_acl_user_and_password_file(make_stack, origin, tmp_path):
+    secret = tmp_path / "redis.pass"
+    secret.write_text("s3cret-words\n")
+    stack = make_stack(start=False, conf=f'redis_user = "relay"\nredis_password_file = "{secret}"\n',
+                       e3_conf=f'redis_user = "relay"\nredis_password_file = "{secret}"\n')
+    stack.redis.cli("ACL", "SETUSER", "relay", "on", ">s3cret-words", "~relay:*", "&*", "+@all")
+    stack.start()
+    stack.relay("acl.test", origin, PAY)
+    assert stack.get("acl.test").status == 200
+    assert "s3cret-words" not in stack.logs()
+
+
+def test_many_records(stack, origin):
+    text = json.dumps(stack.relay_json(origin, PAY))
+    script = ("for i=1,3000 do redis.call('HSET','relay:relays','m'..i..'.test',ARGV[1]) end "
+              "redis.call('PUBLISH','relay:updates','all')")
+    stack.redis.cli("EVAL", script, "0", text)
+    until("all are in the map", lambda: stack.status()["feed"].get("relays") == 3000)
+    assert stack.get("m3000.test").status == 200
+    assert route("GET", "/x")["path"] == "/x"

@@ -1,0 +1,293 @@
+"""Faults are ordinary: kill, stall, cut, restart, each under load.  Every
+request gets a right answer, an error code or a cut connection; nothing chosen
+reaches the origin open; service comes back without help."""
+import json
+import os
+import signal
+
+import pytest
+
+from conftest import CA, Origin, Redis, pid_gone, route, until
+from load import CARD, Load, no_plaintext
+
+PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]
+
+
+@pytest.fixture
+def loaded(stack, origin):
+    stack.relay("shop.test", origin, PAY)
+    assert stack.post("shop.test", "/pay", b'{"card":{"number":"1"}}').status == 200
+    return stack
+
+
+@pytest.mark.parametrize("name", ["worker1", "relay-feed", "feed", "e3d", "e3-helper"])
+def test_kill_9_of_a_child_under_load(loaded, origin, name):
+    pid = loaded.child(name)
+    if pid is None and name in ("relay-feed", "feed"):
+        return          # the feed has one of the two names
+    with Load(loaded) as load:
+        load.wait_right(20)
+        os.kill(pid, signal.SIGKILL)
+        until(f"{name} runs again", lambda: loaded.child(name) not in (None, pid))
+        loaded.wait_ready()
+        load.wait_right(50)
+    assert load.wrong == []
+    if name in ("feed", "relay-feed", "e3-helper"):
+        assert set(load.counts) == {"right"}, load.counts
+    if name == "e3d":
+        assert set(load.counts) <= {"right", "engine-unavailable"}, load.counts
+    if name == "worker1":
+        assert set(load.counts) <= {"right", "cut"}, load.counts
+    no_plaintext(origin)
+
+
+def test_kill_9_of_relayd_frees_the_ports_and_a_new_one_starts(loaded, origin):
+    children = loaded.pids()
+    loaded.relayd.kill(signal.SIGKILL)
+    loaded.relayd.wait()
+    loaded.start()              # at once: the ports are free
+    assert loaded.post("shop.test", "/pay", b'{"card":{"number":"2"}}').status == 200
+    for name, pid in children.items():
+        until(f"old {name} is gone", lambda pid=pid: pid_gone(pid), 40)
+    assert loaded.post("shop.test", "/pay", b'{"card":{"number":"3"}}').status == 200
+    no_plaintext(origin)
+
+
+def test_kill_9_of_relayd_under_load(loaded, origin):
+    with Load(loaded) as load:
+        load.wait_right(20)
+        loaded.relayd.kill(signal.SIGKILL)
+        loaded.relayd.wait()
+        loaded.start()
+        load.wait_right(50)
+    assert load.wrong == []
+    assert set(load.counts) <= {"right", "cut", "engine-unavailable", "not-ready"}, load.counts
+    no_plaintext(origin)
+
+
+def test_stalled_engine_is_an_error_not_a_hang(make_stack, origin):
+    stack = make_stack(conf="engine_timeout_ms = 1500\n")
+    stack.relay("shop.test", origin, PAY)
+    pid = stack.child("e3d")
+    before = len(origin.seen())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        reply = stack.post("shop.test", "/pay", b'{"card":{"number":"4111111111111111"}}')
+        assert (reply.status, reply.code) == (503, "engine-unavailable")
+        assert reply.field("Retry-After")
+        # what has no work passes meanwhile
+        assert stack.post("shop.test", "/other", b'{"a":1}').body == b'{"a":1}'
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert len(origin.seen()) == before + 1
+    until("sealing works again", lambda: stack.post(
+        "shop.test", "/pay", b'{"card":{"number":"4111111111111111"}}').status == 200)
+    no_plaintext_pay(origin)
+
+
+def no_plaintext_pay(origin):
+    assert CARD.encode() not in origin.raw_log()
+
+
+def test_no_engine_at_all(make_stack, origin):
+    """The engine cannot start (its root key is another one): 503 for work, 200 for the rest."""
+    stack = make_stack(conf="engine_timeout_ms = 500\n")
+    stack.relay("shop.test", origin, PAY)
+    key = stack.dir / "root.key"
+    key.chmod(0o600)
+    key.write_bytes(os.urandom(32))
+    os.kill(stack.child("e3d"), signal.SIGKILL)
+    until("engine refuses", lambda: stack.post(
+        "shop.test", "/pay", b'{"card":{"number":"4111111111111111"}}').code == "engine-unavailable")
+    assert stack.get("shop.test", "/x").status == 200
+    no_plaintext_pay(origin)
+
+
+def test_redis_killed_and_restarted_empty(loaded, origin):
+    port = loaded.redis.port
+    with Load(loaded) as load:
+        load.wait_right(10)
+        loaded.redis.end(signal.SIGKILL)
+        loaded.wait_log("redis")
+        load.wait_right(20)
+        loaded.redis = loaded.own(Redis(loaded.dir, port))
+        until("the feed is back and holds the empty read",
+              lambda: loaded.status()["feed"].get("redis") == "up" and
+              loaded.status()["feed"].get("pending_delete", 0) > 0)
+        load.wait_right(20)
+    assert set(load.counts) == {"right"}, load.counts
+    assert load.wrong == []
+    # records flow again
+    loaded.relay("new.test", origin, PAY)
+    assert loaded.get("new.test", "/x").status == 200
+    assert loaded.get("shop.test", "/x").status == 200
+
+
+def test_redis_away_at_start_serves_the_last_map(loaded, origin):
+    port = loaded.redis.port
+    loaded.relayd.end()
+    loaded.redis.end(signal.SIGKILL)
+    loaded.start(wait=False)
+    until("the last map serves", lambda: answers(loaded))
+    loaded.redis = loaded.own(Redis(loaded.dir, port))
+
+
+def answers(stack):
+    try:
+        return stack.post("shop.test", "/pay", b'{"card":{"number":"5"}}').status == 200
+    except (OSError, EOFError):
+        return False
+
+
+def test_no_map_and_no_redis_is_not_ready(make_stack):
+    stack = make_stack(start=False)
+    stack.redis.end(signal.SIGKILL)
+    stack.start(wait=False)
+    stack.wait_log("serving")
+    reply = stack.get("shop.test")
+    assert (reply.status, reply.code) == (503, "not-ready")
+
+
+def test_origin_away_and_back(loaded, origin, ca, tmp_path):
+    origin.end(signal.SIGKILL)
+    reply = loaded.post("shop.test", "/pay", b'{"card":{"number":"1"}}')
+    assert (reply.status, reply.code) == (503, "service-unavailable")
+    folder = tmp_path / "again"
+    folder.mkdir()
+    again = Origin(folder, ca, port=origin.port)
+    try:
+        assert loaded.post("shop.test", "/pay", b'{"card":{"number":"1"}}').status == 200
+    finally:
+        again.end()
+
+
+@pytest.mark.parametrize("why", ["foreign-ca", "wrong-name"])
+def test_origin_with_a_bad_certificate(stack, make_origin, tmp_path, why):
+    if why == "foreign-ca":
+        bad = make_origin(ca=CA(tmp_path / "foreign", "foreign root"))
+    else:
+        bad = make_origin(hosts=["elsewhere.test"])
+    stack.relay("shop.test", bad, PAY)
+    reply = stack.post("shop.test", "/pay", b'{"card":{"number":"4111111111111111"}}')
+    assert (reply.status, reply.code) == (502, "upstream-tls-error")
+    assert bad.seen() == []
+
+
+def test_relays_own_ca_and_server_name(stack, make_origin, tmp_path):
+    own = CA(tmp_path / "own", "own root")
+    o = make_origin(ca=own, hosts=["inner.name.test"])
+    stack.relay("shop.test", o, PAY, destination={
+        "port": o.port, "serverName": "inner.name.test", "ca": own.pem.read_text()})
+    assert stack.post("shop.test", "/pay", b'{"card":{"number":"1"}}').status == 200
+
+
+@pytest.mark.parametrize("path,status,code", [
+    ("/close", 502, "upstream-protocol-error"),
+    ("/garbage", 502, "upstream-protocol-error"),
+    ("/early", 200, None),
+    ("/until-close", 200, None),
+    ("/encoding/gzip", 200, None),
+])
+def test_strange_origins(loaded, origin, path, status, code):
+    reply = loaded.post("shop.test", path, b'{"a":1}')
+    assert (reply.status, reply.code) == (status, code)
+    assert loaded.get("shop.test", "/x").status == 200
+
+
+def test_slow_origin(make_stack, origin):
+    stack = make_stack(conf="response_timeout_ms = 700\n")
+    stack.relay("shop.test", origin, PAY)
+    reply = stack.get("shop.test", "/delay/20000")
+    assert (reply.status, reply.code) == (504, "request-timeout")
+
+
+def test_slow_clients_are_answered_408(make_stack, origin):
+    stack = make_stack(conf="head_timeout_ms = 500\nbody_timeout_ms = 500\n")
+    stack.relay("shop.test", origin, PAY)
+    with stack.connect("shop.test") as c:
+        c.send(b"GET / HTTP/1.1\r\nHost: shop")
+        reply = c.reply()
+        assert (reply.status, reply.code) == (408, "client-timeout") and c.ended()
+    with stack.connect("shop.test") as c:
+        c.send(c.head("POST", "/pay", [("Content-Type", "application/json"),
+                                       ("Content-Length", 100)]) + b'{"card')
+        reply = c.reply()
+        assert (reply.status, reply.code) == (408, "client-timeout") and c.ended()
+
+
+def test_reload_under_load_loses_nothing(loaded, origin):
+    with Load(loaded) as load:
+        for generation in range(3):
+            load.wait_right(10)
+            loaded.ctl("reload", "--wait")
+        load.wait_right(20)
+    assert load.wrong == []
+    # a drained worker may close an idle kept connection; no request is answered wrongly
+    assert set(load.counts) <= {"right", "cut"}, load.counts
+    assert load.counts["cut"] <= 16, load.counts
+    no_plaintext(origin)
+
+
+def test_reload_of_a_broken_file_keeps_the_running_generation(loaded, origin):
+    conf = loaded.dir / "relay.conf"
+    good = conf.read_text()
+    conf.write_text(good + "\nworkers = 99999\n")
+    r = loaded.ctl("reload", "--wait", code=1)
+    assert b"workers" in r.stderr and b"relay.conf" in r.stderr
+    conf.write_text(good.replace(str(loaded.cert[0]), "/nonexistent.pem"))
+    r = loaded.ctl("reload", "--wait", code=1)
+    assert b"nonexistent" in r.stderr
+    conf.write_text(good)
+    assert loaded.post("shop.test", "/pay", b'{"card":{"number":"1"}}').status == 200
+
+
+def test_term_ends_everything(loaded):
+    pids = loaded.pids()
+    assert loaded.relayd.end(signal.SIGTERM) == 0
+    for name, pid in pids.items():
+        until(f"{name} is gone", lambda pid=pid: pid_gone(pid), 10)
+
+
+def test_quit_lets_an_exchange_end(loaded, origin):
+    with loaded.connect("shop.test") as c:
+        c.send(c.head("GET", "/delay/1500", []))
+        until("the origin has it", lambda: any(b"/delay/" in s.raw for s in origin.seen()))
+        loaded.relayd.kill(signal.SIGQUIT)
+        assert c.reply().status == 200
+    assert loaded.relayd.wait() == 0
+
+
+def test_two_engines_one_dies(make_stack, origin, ca):
+    """A second engine-only installation with the same keys: calls move to it."""
+    stack = make_stack()
+    other = make_stack(start=False)
+    for name in ("link", "e3"):
+        import shutil
+        shutil.rmtree(other.dir / name, ignore_errors=True)
+    stack.relay("shop.test", origin, PAY)
+    import shutil
+    shutil.copytree(stack.dir / "link", other.dir / "link")
+    shutil.copytree(stack.dir / "e3", other.dir / "e3")
+    (other.dir / "root.key").unlink()
+    shutil.copy(stack.dir / "root.key", other.dir / "root.key")
+    other.relayd = other.own(__import__("conftest").Process(
+        "relayd-e3", [__import__("conftest").PREFIX / "sbin/relayd", "-f", "-r", "e3", "-c",
+                      other.dir / "relay.conf"], other.dir))
+    until("second engine is ready", lambda: other.child("e3d"))
+    stack.extra_conf = ""
+    conf = stack.dir / "relay.conf"
+    conf.write_text(conf.read_text().replace(
+        f'engine = {{ "unix:{stack.run}/e3.sock" }}',
+        f'engine = {{ "unix:{stack.run}/e3.sock", "127.0.0.1:{other.e3_port}" }}'))
+    stack.ctl("reload", "--wait")
+    stack.wait_log("engine ready", count=4)
+    with Load(stack) as load:
+        load.wait_right(20)
+        for _ in range(3):
+            os.kill(stack.child("e3d"), signal.SIGKILL)
+            load.wait_right(20)
+            until("e3d is back", lambda: stack.child("e3d"))
+    assert load.wrong == []
+    assert set(load.counts) == {"right"}, load.counts
+    assert json.loads(b"{}") == {}
+    no_plaintext(origin)

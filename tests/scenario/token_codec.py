@@ -1,0 +1,132 @@
+"""An independent codec of the token format, on python3-cryptography.
+
+Written from the format's description alone; shares nothing with e3/.  Makes and
+opens every version, and reads sealed app records with the root key, so that
+tests can open what the engine wrote.
+"""
+import base64
+import hashlib
+import os
+import struct
+import time
+
+import msgpack
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+# version -> (curve, key form, AAD kind, metadata)
+VERSIONS = {
+    None: ("k1", "raw", "none", False),
+    "RFVC": ("k1", "raw", "none", False),
+    "T1JL": ("r1", "raw", "none", False),
+    "Tk9D": ("r1", "kdf", "app", False),
+    "QlJV": ("k1", "kdf", "app", True),
+    "TENZ": ("r1", "kdf", "app", True),
+    "S0lS": ("k1", "kdf", "v2", True),
+    "QkTC": ("r1", "kdf", "v2", True),
+}
+V2_NUMBER = {"S0lS": 0, "QkTC": 1}
+TYPE_BITS = {"string": 0, "number": 1, "boolean": 2}
+CURVES = {"r1": ec.SECP256R1(), "k1": ec.SECP256K1()}
+PREFIX = {
+    "r1": bytes.fromhex(
+        "3082014b3082010306072a8648ce3d02013081f7020101302c06072a8648ce3d0101022100ffffffff0000000100000000"
+        "0000000000000000ffffffffffffffffffffffff305b0420ffffffff00000001000000000000000000000000ffffffffff"
+        "fffffffffffffc04205ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b031500c49d360886"
+        "e704936a6678e1139d26b7819f7e900441046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2"
+        "964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5022100ffffffff00000000ffffffffff"
+        "ffffffbce6faada7179e84f3b9cac2fc632551020101034200"),
+    "k1": bytes.fromhex(
+        "308201333081ec06072a8648ce3d02013081e0020101302c06072a8648ce3d0101022100ffffffffffffffffffffffffff"
+        "fffffffffffffffffffffffffffffefffffc2f304404200000000000000000000000000000000000000000000000000000"
+        "0000000000000420000000000000000000000000000000000000000000000000000000000000000704410479be667ef9dc"
+        "bbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554"
+        "199c47d08ffb10d4b8022100fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd03641410201010342"
+        "00"),
+}
+
+
+def b64(data):
+    return base64.b64encode(data).rstrip(b"=").decode()
+
+
+def unb64(text):
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def point(public, compressed=True):
+    form = (serialization.PublicFormat.CompressedPoint if compressed
+            else serialization.PublicFormat.UncompressedPoint)
+    return public.public_bytes(serialization.Encoding.X962, form)
+
+
+def aes_key(curve, form, shared, ephemeral):
+    if form == "raw":
+        return shared
+    spki = PREFIX[curve] + point(ephemeral, compressed=False)
+    return hashlib.sha256(shared + b"\0\0\0\1" + spki).digest()
+
+
+def aad(version, kind, type_name, ephemeral, app_public):
+    if kind == "none":
+        return None
+    if kind == "app":
+        return point(app_public)
+    config = TYPE_BITS[type_name] << 4 | V2_NUMBER[version]
+    return bytes([config]) + point(ephemeral) + point(app_public)
+
+
+def make(app_public, text, type_name="string", version="QkTC", role=None, now=None):
+    """A token that anyone can make who has the app's public key."""
+    curve, form, kind, metadata = VERSIONS[version]
+    private = ec.generate_private_key(CURVES[curve])
+    shared = private.exchange(ec.ECDH(), app_public)
+    key = aes_key(curve, form, shared, private.public_key())
+    data = text if isinstance(text, bytes) else text.encode()
+    if metadata:
+        meta = {} if role is None else {"dr": role}
+        meta.update(eo=5, et=int(now or time.time()))
+        packed = msgpack.packb(meta)
+        data = struct.pack("<H", len(packed)) + packed + data
+    iv = os.urandom(12)
+    sealed = AESGCM(key).encrypt(iv, data, aad(version, kind, type_name,
+                                               private.public_key(), app_public))
+    parts = ["ev"]
+    if version:
+        parts.append(version)
+    if type_name != "string":
+        parts.append(type_name)
+    parts += [b64(iv), b64(point(private.public_key())), b64(sealed), "$"]
+    return ":".join(parts)
+
+
+def open_token(token, pairs):
+    """-> (type, bytes, metadata).  pairs: {"r1": [private...], "k1": [...]}."""
+    parts = token.split(":")
+    assert parts[0] == "ev" and parts[-1] == "$", "no token"
+    parts = parts[1:-1]
+    version = parts.pop(0) if parts[0] in VERSIONS else None
+    type_name = parts.pop(0) if len(parts) == 4 else "string"
+    iv, ephemeral_bytes, data = (unb64(p) for p in parts)
+    curve, form, kind, metadata = VERSIONS[version]
+    ephemeral = ec.EllipticCurvePublicKey.from_encoded_point(CURVES[curve], ephemeral_bytes)
+    for private in pairs[curve]:
+        shared = private.exchange(ec.ECDH(), ephemeral)
+        key = aes_key(curve, form, shared, ephemeral)
+        try:
+            plain = AESGCM(key).decrypt(iv, data, aad(version, kind, type_name, ephemeral,
+                                                      private.public_key()))
+        except Exception:               # another pair may fit
+            continue
+        meta = None
+        if metadata:
+            n, = struct.unpack_from("<H", plain)
+            meta = msgpack.unpackb(plain[2:2 + n])
+            plain = plain[2 + n:]
+        return type_name, plain, meta
+    raise ValueError("no key pair opens it")
+
+
+def private_key(curve, secret):
+    return ec.derive_private_key(int.from_bytes(secret, "big"), CURVES[curve])

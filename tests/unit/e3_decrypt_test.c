@@ -1,0 +1,237 @@
+/* e3/decrypt.c: published vectors, own tokens, changed ones, foreign ones. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "e3_fixture.h"
+#include "lib_body_suite.h"
+
+struct vectors {
+	struct buffer		text;
+	struct body_json	json;
+};
+
+static void
+vectors_read(struct vectors *v)
+{
+	buffer_init(&v->text, 0, false);
+	suite_file(suite_path("../spec"), "ciphertext-vectors.json",
+	    &v->text);
+	assert_int_equal(body_json_read(&v->json, buffer_data(&v->text),
+	    buffer_len(&v->text), 0, NULL), RC_OK);
+}
+
+static void
+member_text(const struct vectors *v, uint32_t object, const char *name,
+    char *out, size_t size)
+{
+	uint32_t node = body_json_member(&v->json, object, name);
+	struct buffer b;
+
+	assert_true(node != 0);
+	buffer_init(&b, 0, false);
+	suite_text(&v->json, node, &b);
+	assert_true(span_copy(suite_span(&b), out, size));
+	buffer_fini(&b);
+}
+
+static void
+test_vectors(void **state)
+{
+	struct vectors v;
+	struct fixture f;
+	unsigned n = 0;
+
+	(void)state;
+	vectors_read(&v);
+	fixture_start(&f, 1);
+	fixture_app(&f, FIXTURE_APP);
+	fixture_other_app(&f, FIXTURE_OTHER);
+	for (uint32_t t = body_json_child(&v.json, body_json_member(&v.json, 0,
+	    "tokens")); t != 0; t = body_json_sibling(&v.json, t)) {
+		char token[512], plain[256], type[32], got[256];
+		enum rpc_field_type kind;
+
+		member_text(&v, t, "ciphertext", token, sizeof(token));
+		member_text(&v, t, "plaintext_utf8", plain, sizeof(plain));
+		member_text(&v, t, "type", type, sizeof(type));
+		assert_int_equal(fixture_open(&f, FIXTURE_APP, span_of(token),
+		    &kind, got, sizeof(got)), RPC_OPEN_OK);
+		assert_string_equal(got, plain);
+		assert_int_equal(kind, strcmp(type, "number") == 0 ?
+		    RPC_FIELD_NUMBER : strcmp(type, "boolean") == 0 ?
+		    RPC_FIELD_BOOLEAN : RPC_FIELD_STRING);
+		assert_int_equal(fixture_open(&f, FIXTURE_OTHER,
+		    span_of(token), &kind, got, sizeof(got)),
+		    RPC_OPEN_WRONG_APP_OR_CHANGED);
+		assert_string_equal(got, "");
+		n++;
+	}
+	assert_true(n >= 24);
+	n = 0;
+	for (uint32_t t = body_json_child(&v.json, body_json_member(&v.json, 0,
+	    "must_fail")); t != 0; t = body_json_sibling(&v.json, t)) {
+		char token[512], got[256];
+		enum rpc_field_type kind;
+
+		member_text(&v, t, "token", token, sizeof(token));
+		assert_int_equal(fixture_open(&f, FIXTURE_APP, span_of(token),
+		    &kind, got, sizeof(got)), RPC_OPEN_WRONG_APP_OR_CHANGED);
+		n++;
+	}
+	assert_true(n >= 4);
+	fixture_stop(&f);
+	body_json_fini(&v.json);
+	buffer_fini(&v.text);
+}
+
+/* A token without a version is an RFVC one (July 2021 and before). */
+static void
+test_no_version(void **state)
+{
+	static const char with[] = "ev:RFVC:number:BfygFWRLytWlJwHl:AutqVfR+"
+	    "JANVs23s32rN3q9wlVcrJUqHNrGiV9O6gwgt:6wJ+zehPIxpj6oWYGKutK7JS:$";
+	char text[200], got[32];
+	enum rpc_field_type type;
+	struct fixture f;
+
+	(void)state;
+	fixture_start(&f, 1);
+	fixture_app(&f, FIXTURE_APP);
+	(void)snprintf(text, sizeof(text), "ev:%s", with + 8);
+	assert_int_equal(fixture_open(&f, FIXTURE_APP, span_of(text), &type,
+	    got, sizeof(got)), RPC_OPEN_OK);
+	assert_string_equal(got, "42");
+	assert_int_equal(type, RPC_FIELD_NUMBER);
+	fixture_stop(&f);
+}
+
+/* What we write: one bit off anywhere, and nothing is opened. */
+static void
+test_every_bit(void **state)
+{
+	char text[512], got[64];
+	enum rpc_field_type type;
+	struct fixture f;
+
+	(void)state;
+	fixture_start(&f, 1);
+	fixture_app(&f, FIXTURE_APP);
+	for (int curve = 0; curve < 2; curve++) {
+		fixture_seal(&f, FIXTURE_APP, (enum rpc_curve)curve,
+		    RPC_FIELD_NUMBER, "1234", text, sizeof(text));
+		assert_int_equal(fixture_open(&f, FIXTURE_APP, span_of(text),
+		    &type, got, sizeof(got)), RPC_OPEN_OK);
+		assert_string_equal(got, "1234");
+		for (size_t bit = 0, n = strlen(text); bit < 8 * n; bit++) {
+			text[bit / 8] ^= (char)(1 << bit % 8);
+			if (fixture_open(&f, FIXTURE_APP, (struct span){
+			    text, n }, &type, got, sizeof(got)) == RPC_OPEN_OK)
+				fail_msg("bit %zu changed nothing", bit);
+			assert_string_equal(got, "");
+			text[bit / 8] ^= (char)(1 << bit % 8);
+		}
+	}
+	fixture_stop(&f);
+}
+
+static void
+test_states(void **state)
+{
+	static const struct {
+		const char		*token;
+		enum rpc_open_status	status;
+	} cases[] = {
+		{ "", RPC_OPEN_NOT_A_TOKEN },
+		{ "4111111111111111", RPC_OPEN_NOT_A_TOKEN },
+		{ "ev:debug:QkTC:yrhJ5BDwBXwEaOMG:AmlPsGkQx2Y4ywAZhwR7445iPtAq"
+		    "A+OSk1yAQtU3TDVW:6E0Xo99sbYJkjOiJZj+r0OajYS2DnEhcXY+MJl19"
+		    "x3ztyLMKjo48Ui79HoEY:$", RPC_OPEN_DEBUG },
+		/* x = 0 and x = p + 1 are no points of P-256 */
+		{ "ev:T1JL:aoZ5COOy933Ce5Lr:A/////8AAAABAAAAAAAAAAAAAAABAAAAAA"
+		    "AAAAAAAAAA:XS1bmO7Gr9DjPRnWvWttffhv4TlYZMY1CzxLJwH1:$",
+		    RPC_OPEN_WRONG_APP_OR_CHANGED },
+		{ "ev:RFVC:aoZ5COOy933Ce5Lr:AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		    "AAAAAAAA:XS1bmO7Gr9DjPRnWvWttffhv4TlYZMY1CzxLJwH1:$",
+		    RPC_OPEN_WRONG_APP_OR_CHANGED },
+	};
+	enum rpc_field_type type;
+	struct fixture f;
+	char got[64];
+
+	(void)state;
+	fixture_start(&f, 1);
+	fixture_app(&f, FIXTURE_APP);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(fixture_open(&f, FIXTURE_APP,
+		    span_of(cases[i].token), &type, got, sizeof(got)),
+		    cases[i].status);
+	fixture_stop(&f);
+}
+
+/* Older pairs of an app still open. */
+static void
+test_old_pairs(void **state)
+{
+	char text[256], got[64];
+	enum rpc_field_type type;
+	struct e3_app *old, *next;
+	struct fixture f;
+
+	(void)state;
+	fixture_start(&f, 1);
+	fixture_app(&f, FIXTURE_APP);
+	fixture_seal(&f, FIXTURE_APP, RPC_CURVE_R1, RPC_FIELD_STRING, "then",
+	    text, sizeof(text));
+	old = e3_keyring_app(f.engine.keyring, span_of(FIXTURE_APP));
+	assert_int_equal(e3_app_new(3, 0, &next), RC_OK);
+	memcpy(next->id, old->id, sizeof(next->id));
+	next->version = 2;
+	for (unsigned i = 0; i < 3; i++) {
+		struct e3_key_pair *p = &next->pairs[i];
+		uint8_t *secret = p->secret;
+
+		if (i == 2) {
+			p->curve = RPC_CURVE_R1;
+			p->state = E3_PAIR_SEALS;
+			assert_int_equal(e3_ecdh_generate(e3_crypto_ecdh(
+			    f.engine.crypto), p->curve, secret, &p->pub),
+			    RC_OK);
+			continue;
+		}
+		*p = old->pairs[i];
+		p->secret = secret;
+		memcpy(secret, old->pairs[i].secret, E3_SECRET_BYTES);
+		if (p->curve == RPC_CURVE_R1)
+			p->state = E3_PAIR_OPENS;
+	}
+	assert_int_equal(e3_keyring_put(f.engine.keyring, &next), RC_OK);
+	assert_int_equal(fixture_open(&f, FIXTURE_APP, span_of(text), &type,
+	    got, sizeof(got)), RPC_OPEN_OK);
+	assert_string_equal(got, "then");
+	fixture_seal(&f, FIXTURE_APP, RPC_CURVE_R1, RPC_FIELD_STRING, "now",
+	    text, sizeof(text));
+	assert_int_equal(fixture_open(&f, FIXTURE_APP, span_of(text), &type,
+	    got, sizeof(got)), RPC_OPEN_OK);
+	assert_string_equal(got, "now");
+	fixture_stop(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_no_version),
+		cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_old_pairs),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -1,0 +1,278 @@
+/* lib_rpc_engine.c - see lib_rpc_engine.h. */
+#include "lib_rpc_engine.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/timer.h"
+#include "test_certs.h"
+
+#define GIVE_UP_MS	10000
+
+static void
+on_ready(void *arg)
+{
+	struct engine *e = arg;
+
+	e->accepted = true;
+}
+
+static void
+on_input(void *arg)
+{
+	struct engine *e = arg;
+	struct rpc_call_frame f;
+	struct span payload;
+	struct buffer *in;
+	size_t used;
+
+	while (e->stream != NULL) {
+		in = net_stream_input(e->stream);
+		if (rpc_frame_next(buffer_data(in), buffer_len(in),
+		    RPC_FRAME_BYTES_MAX, &payload, &used) != RC_OK) {
+			net_stream_set_input_high(e->stream,
+			    used > 65536 ? used : 65536);
+			return;
+		}
+		assert_int_equal(rpc_call_frame_read(&f, payload), RC_OK);
+		assert_true(e->n_seen < ENGINE_SEEN_MAX);
+		e->seen_id[e->n_seen] = f.id;
+		assert_true(span_copy(f.op, e->seen_op[e->n_seen], 32));
+		e->n_seen++;
+		if (e->on_call != NULL)
+			e->on_call(e, &f, payload);
+		rpc_call_frame_fini(&f);
+		if (e->stream != NULL)
+			buffer_consume(in, used);
+	}
+}
+
+static void
+on_drained(void *arg)
+{
+	(void)arg;
+}
+
+static void
+on_eof(void *arg)
+{
+	struct engine *e = arg;
+
+	e->gone = true;
+	net_stream_close(&e->stream);
+}
+
+static void
+on_error(void *arg, enum net_reason reason, const char *why)
+{
+	(void)reason;
+	(void)why;
+	on_eof(arg);
+}
+
+static const struct net_stream_ops ops = {
+	.on_ready = on_ready,
+	.on_input = on_input,
+	.on_drained = on_drained,
+	.on_eof = on_eof,
+	.on_error = on_error,
+};
+
+static void
+on_accept(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct engine *e = arg;
+	int fd;
+
+	(void)what;
+	if (e->silent)
+		return;
+	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (e->send_buffer_bytes != 0)
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF,
+		    &e->send_buffer_bytes, sizeof(e->send_buffer_bytes)), 0);
+	assert_null(e->stream);
+	e->stream = net_stream_accept(e->loop, fd, e->server_ctx, &ops, e);
+}
+
+static SSL_CTX *
+link_ctx(bool server, const struct test_cert *ca, const char *uri)
+{
+	struct test_cert *leaf;
+	char san[128], why[128];
+	SSL_CTX *ctx;
+
+	(void)snprintf(san, sizeof(san), "URI:%s", uri);
+	leaf = test_leaf_new(ca, "link", san, 3600);
+	ctx = net_tls_link_ctx(server, &(struct net_tls_link_files){
+	    .chain = leaf->cert_pem, .key = leaf->key_pem,
+	    .ca = ca->cert_pem }, why, sizeof(why));
+	if (ctx == NULL)
+		fail_msg("no link context: %s", why);
+	test_cert_free(&leaf);
+	return (ctx);
+}
+
+static void
+socket_path(const struct engine *e, char out[NET_ADDR_TEXT_BYTES])
+{
+	(void)snprintf(out, NET_ADDR_TEXT_BYTES, "unix:%s/s", e->dir);
+}
+
+void
+engine_start(struct engine *e, const char *peer_uri)
+{
+	char text[NET_ADDR_TEXT_BYTES];
+	struct test_cert *ca;
+	struct net_addr addr;
+
+	memset(e, 0, sizeof(*e));
+	e->loop = loop_new();
+	ca = test_ca_new("link CA");
+	e->server_ctx = link_ctx(true, ca, peer_uri);
+	e->client_ctx = link_ctx(false, ca, "relay://link/worker/w1");
+	test_cert_free(&ca);
+	(void)snprintf(e->dir, sizeof(e->dir), "/tmp/rpc-link-XXXXXX");
+	assert_non_null(mkdtemp(e->dir));
+	socket_path(e, text);
+	assert_int_equal(net_addr_parse(text, &addr), RC_OK);
+	e->listen_fd = socket(AF_UNIX,
+	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(e->listen_fd >= 0);
+	assert_int_equal(bind(e->listen_fd, (struct sockaddr *)&addr.ss,
+	    addr.len), 0);
+	assert_int_equal(listen(e->listen_fd, 4), 0);
+	e->ev_accept = event_new(loop_base(e->loop), e->listen_fd,
+	    EV_READ | EV_PERSIST, on_accept, e);
+	assert_int_equal(event_add(e->ev_accept, NULL), 0);
+}
+
+void
+engine_stop(struct engine *e)
+{
+	char text[NET_ADDR_TEXT_BYTES];
+
+	net_stream_close(&e->stream);
+	event_free(e->ev_accept);
+	fd_close(&e->listen_fd);
+	SSL_CTX_free(e->server_ctx);
+	SSL_CTX_free(e->client_ctx);
+	socket_path(e, text);
+	(void)unlink(text + strlen("unix:"));
+	(void)rmdir(e->dir);
+	loop_free(&e->loop);
+}
+
+struct rpc_link_config
+engine_link_config(struct engine *e)
+{
+	struct rpc_link_config cfg = { .ctx = e->client_ctx };
+	char text[NET_ADDR_TEXT_BYTES];
+
+	socket_path(e, text);
+	assert_int_equal(net_addr_parse(text, &cfg.addr), RC_OK);
+	return (cfg);
+}
+
+/* ---- turning the loop ---- */
+
+/* What an idle hook did is seen at the next look: look every few ms. */
+#define LOOK_MS		5
+
+static void
+on_look(void *arg)
+{
+	timer_start_ms(arg, LOOK_MS);
+}
+
+static bool
+run_until(struct engine *e, const bool *flag, const size_t *count, size_t want,
+    unsigned ms)
+{
+	uint64_t end_ms = clock_mono_ms() + ms;
+	struct timer look;
+	bool met = false;
+
+	timer_init(&look, e->loop, on_look, &look);
+	timer_start_ms(&look, LOOK_MS);
+	while (!met && clock_mono_ms() < end_ms) {
+		loop_turn(e->loop, true);
+		met = (flag != NULL && *flag) ||
+		    (count != NULL && *count >= want);
+	}
+	timer_fini(&look);
+	return (met);
+}
+
+void
+engine_run_until(struct engine *e, const bool *flag)
+{
+	if (!run_until(e, flag, NULL, 0, GIVE_UP_MS))
+		fail_msg("nothing happened for %d ms", GIVE_UP_MS);
+}
+
+void
+engine_run_until_seen(struct engine *e, size_t n)
+{
+	if (!run_until(e, NULL, &e->n_seen, n, GIVE_UP_MS))
+		fail_msg("the engine got %zu calls of %zu", e->n_seen, n);
+}
+
+void
+engine_run_for_ms(struct engine *e, unsigned ms)
+{
+	(void)run_until(e, NULL, NULL, 0, ms);
+}
+
+/* ---- what the engine says ---- */
+
+void
+engine_reply(struct engine *e, uint64_t id, enum rpc_status status,
+    const struct buffer *body, bool more)
+{
+	struct span view = { NULL, 0 };
+	struct buffer out;
+
+	if (body != NULL)
+		view = (struct span){ buffer_data(body), buffer_len(body) };
+	buffer_init(&out, 0, false);
+	assert_int_equal(rpc_reply_frame_write(&out, id, status, view, more),
+	    RC_OK);
+	engine_send(e, buffer_data(&out), buffer_len(&out));
+	buffer_fini(&out);
+}
+
+void
+engine_send(struct engine *e, const void *data, size_t len)
+{
+	assert_non_null(e->stream);
+	assert_int_equal(net_stream_write(e->stream, data, len), RC_OK);
+}
+
+void
+engine_cut(struct engine *e)
+{
+	net_stream_close(&e->stream);
+}
+
+uint64_t
+engine_seen_id(const struct engine *e, const char *op)
+{
+	for (size_t i = e->n_seen; i > 0; i--)
+		if (strcmp(e->seen_op[i - 1], op) == 0)
+			return (e->seen_id[i - 1]);
+	return (0);
+}

@@ -1,0 +1,78 @@
+/*
+ * worker/conn.h - a client connection: states, deadlines, close, reap.
+ * Context:   the loop's thread.
+ * Ownership: the worker's lists own conns; a conn owns its stream and its
+ *            exchange.
+ */
+#ifndef RELAY_WORKER_CONN_H
+#define RELAY_WORKER_CONN_H
+
+#include "lib/http/message_head.h"
+#include "lib/net/stream.h"
+#include "worker/error_answer.h"
+#include "worker/worker.h"
+
+struct exchange;
+
+enum conn_state {
+	CONN_HANDSHAKE,		/* TLS accept in progress */
+	CONN_IDLE,		/* nothing of a request is here */
+	CONN_HEAD,		/* a part of a request head is here */
+	CONN_EXCHANGE,		/* exchange != NULL */
+	CONN_FLUSH,		/* answered; the kernel has not taken it all */
+	CONN_CLOSED		/* on wrk->dead: only the reaper touches it */
+};
+
+enum close_reason {
+	CLOSE_CLIENT_END,	/* orderly, between requests */
+	CLOSE_CLIENT_CUT,	/* inside a head or a body */
+	CLOSE_CLIENT_BROKE,	/* reset, TLS broken */
+	CLOSE_HANDSHAKE_TIMEOUT,
+	CLOSE_IDLE_TIMEOUT,
+	CLOSE_WRITE_TIMEOUT,
+	CLOSE_ANSWERED,		/* finished: flushed, then lingering */
+	CLOSE_CUT,		/* an answer had begun and could not be ended */
+	CLOSE_NO_MEMORY,
+	CLOSE_DRAIN		/* the worker leaves */
+};
+
+#define CONN_CLIENT_BYTES	48	/* an IP address as text */
+
+struct conn {
+	unsigned		magic;
+#define CONN_MAGIC		0x7a15e3c9
+	uint64_t		id;
+	struct worker		*wrk;		/* borrowed */
+	enum conn_state		state;
+	struct net_stream	*stream;	/* owned; NULL once closed */
+	struct http_head	head;		/* views into the stream's input */
+	struct exchange		*exchange;	/* owned; CONN_EXCHANGE only */
+	struct timer		timer;		/* of handshake, idle, head, flush */
+	uint64_t		progress;	/* private: bytes sent at arming */
+	bool			close_after;	/* CONN_FLUSH: then finish */
+	bool			eof;		/* the client sends no more */
+	char			client[CONN_CLIENT_BYTES];
+	TAILQ_ENTRY(conn)	link;
+};
+
+/* fd: owned from here.  wrk->certs has a default context. */
+void conn_new(struct worker *, int fd);
+
+/* For broken connections and aborts: everything stops now.  Idempotent;
+ * callable from any callback; the memory stays until the loop unwinds. */
+void conn_close(struct conn *, enum close_reason);
+
+/* The exchange queued its whole answer. */
+void conn_answered(struct conn *, bool keep);
+
+/* Answer with a refusal in place of an exchange (which is freed).  keep: the
+ * request was read to its end, so the connection may go on. */
+void conn_refuse(struct conn *, enum error_code, const char *detail,
+    const char *ctx, bool head_only, bool keep);
+
+/* Frees what is on wrk->dead: the callback of wrk->reap. */
+void conn_reap(struct worker *);
+
+const char *conn_close_name(enum close_reason);
+
+#endif

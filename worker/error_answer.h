@@ -1,0 +1,57 @@
+/*
+ * worker/error_answer.h - every refusal: code, status, problem JSON
+ * (design.md section 7; docs/errors.md has an entry for each).
+ * Context:   pure; writes into the caller's buffer.
+ */
+#ifndef RELAY_WORKER_ERROR_ANSWER_H
+#define RELAY_WORKER_ERROR_ANSWER_H
+
+#include <stdbool.h>
+
+#include "lib/base/buffer.h"
+
+enum error_code {
+	ERROR_BAD_REQUEST,
+	ERROR_MALFORMED_BODY,
+	ERROR_UNSUPPORTED_CONTENT_TYPE,
+	ERROR_PAYLOAD_TOO_LARGE,
+	ERROR_TOO_MANY_FIELDS,
+	ERROR_URI_TOO_LONG,
+	ERROR_HEADER_TOO_LARGE,
+	ERROR_EXPECTATION_FAILED,
+	ERROR_NOT_IMPLEMENTED,
+	ERROR_HTTP_VERSION_NOT_SUPPORTED,
+	ERROR_CLIENT_TIMEOUT,
+	ERROR_RELAY_NOT_FOUND,
+	ERROR_METHOD_NOT_ALLOWED,
+	ERROR_MISDIRECTED_REQUEST,
+	ERROR_OVERLOADED,
+	ERROR_NOT_READY,
+	ERROR_ENGINE_UNAVAILABLE,
+	ERROR_SERVICE_UNAVAILABLE,
+	ERROR_UPSTREAM_TLS,
+	ERROR_UPSTREAM_PROTOCOL,
+	ERROR_REQUEST_TIMEOUT,
+	ERROR_TUNNEL_LOOP,
+	ERROR_INTERNAL,
+	ERROR_CODES
+};
+
+struct error_info {
+	enum error_code	code;
+	const char	*name;		/* x-evervault-error-code */
+	unsigned	status;
+	const char	*title;
+	bool		retry_after;	/* send Retry-After: 1 */
+};
+const struct error_info *error_info(enum error_code);
+
+/*
+ * Append a whole answer.  detail: a literal or our own text, never a value of
+ * the message.  ctx: the transaction id.  close: say Connection: close.
+ * head_only: the answer to HEAD.
+ */
+void error_answer_write(struct buffer *, enum error_code, const char *detail,
+    const char *ctx, bool close, bool head_only);
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * worker/exchange.h - one request and its response: from a parsed head to the
+ * last byte of the answer.
+ * Context:   the loop's thread.
+ * Ownership: the conn owns its exchange; the exchange owns its bodies, its
+ *            transform, its origin connection or the wait for one.
+ *
+ * Request and response move on their own, since an origin may answer before
+ * the body was read:
+ *
+ *   request   COLLECT -> SEAL -> READY -> SENT        a body with work
+ *             STREAM -> SENT                          a body without
+ *   response  HEAD -> STREAM -> DONE                  passes through
+ *             HEAD -> COLLECT -> OPEN -> DONE         has work
+ *
+ * The origin's connection is asked for when the exchange begins, so that its
+ * handshake runs beside the body and the engine call.
+ */
+#ifndef RELAY_WORKER_EXCHANGE_H
+#define RELAY_WORKER_EXCHANGE_H
+
+#include "conf/relay_json.h"
+#include "lib/base/host.h"
+#include "lib/base/timer.h"
+#include "worker/body_reader.h"
+#include "worker/conn.h"
+#include "worker/error_answer.h"
+#include "worker/origin_pool.h"
+#include "worker/transform.h"
+#include "worker/worker.h"
+
+enum request_state {
+	REQUEST_COLLECT,	/* the body is read whole: it has work */
+	REQUEST_SEAL,		/* an engine call is out */
+	REQUEST_READY,		/* whole in body, waits for the origin */
+	REQUEST_STREAM,		/* passes through as it comes */
+	REQUEST_SENT		/* every byte is queued to the origin */
+};
+
+enum response_state {
+	RESPONSE_HEAD,		/* no final head yet */
+	RESPONSE_STREAM,	/* passes through as it comes */
+	RESPONSE_COLLECT,	/* read whole: it has work */
+	RESPONSE_OPEN,		/* an engine call is out */
+	RESPONSE_DONE		/* every byte is queued to the client */
+};
+
+struct exchange {
+	unsigned		magic;
+#define EXCHANGE_MAGIC		0x2b90c4f8
+	struct conn		*conn;		/* borrowed: owns us */
+	struct worker		*wrk;		/* borrowed */
+	struct relay		*relay;		/* owned reference, to the end */
+	const struct relay_route *route;	/* view into relay; NULL: none */
+	struct transaction	tx;
+	char			host[HOST_BYTES]; /* as the client asked */
+
+	/* request */
+	enum request_state	request;
+	enum http_method	method;
+	unsigned		client_minor;	/* HTTP/1.minor of the client */
+	bool			client_keep;	/* it keeps the connection */
+	bool			has_body;
+	bool			chunked_out;	/* towards the origin */
+	bool			want_continue;	/* answer 100 before reading */
+	struct body_reader	reader;
+	struct buffer		head;		/* owned: outgoing, unfinished */
+	struct buffer		body;		/* owned: while it has work */
+	size_t			action;		/* next request action */
+	uint64_t		t_body_ms;	/* when reading it began */
+
+	/* origin */
+	uint64_t		take_id;	/* waits for a connection; 0: no */
+	struct origin_conn	*origin;	/* owned; NULL: not yet */
+	bool			head_sent;	/* request head is queued */
+	bool			retried;
+
+	/* response */
+	enum response_state	response;
+	bool			answered;	/* a head is queued to the client */
+	struct http_head	rhead;		/* owned array; views into origin input */
+	struct http_framing	rframing;
+	struct body_reader	rreader;
+	bool			chunked_back;	/* towards the client */
+	bool			close_after;	/* towards the client */
+	bool			origin_keep;	/* reusable after this answer */
+	bool			origin_eof;	/* it will send no more */
+	struct buffer		back_head;	/* owned: answer head, unfinished */
+	struct buffer		rbody;		/* owned: while it has work */
+	size_t			raction;	/* next response action */
+
+	struct transform	*transform;	/* owned; NULL: none out */
+	struct timer		timer;		/* no progress, see exchange_arm */
+	uint8_t			waiting;	/* private: for whom */
+	uint64_t		progress;	/* private: bytes moved at arming */
+};
+
+/* High-water mark of what is queued and unsent in either direction: above it
+ * the other side is not read.  Two TLS records and room. */
+#define EXCHANGE_UNSENT_MAX	(128u << 10)
+/* A sealed body is longer than a plain one: about 4/3 plus 90 bytes a field. */
+#define EXCHANGE_RESULT_MAX	(64u << 20)
+
+/* Free whatever state it is in; cancels its call and its wait. */
+void exchange_free(struct exchange **);
+
+/* ---- events of the conn ---- */
+void exchange_start(struct exchange *);
+void exchange_on_client_input(struct exchange *);
+void exchange_on_client_drained(struct exchange *);
+/* Half-close: an error only while the body is incomplete. */
+void exchange_on_client_eof(struct exchange *);
+
+/* ---- inside: the three files of an exchange ---- */
+
+/* Answer with a refusal, or, when an answer has begun, cut the connection so
+ * that no framing looks complete.  The exchange is gone after. */
+void exchange_fail(struct exchange *, enum error_code, const char *stage,
+    const char *detail);
+/* The whole answer is queued: back to the conn.  The exchange is gone after. */
+void exchange_done(struct exchange *);
+/* Watch whoever has to move next. */
+void exchange_arm(struct exchange *);
+/* Room for more towards the peer. */
+bool exchange_room(struct net_stream *to);
+enum error_code exchange_transform_error(enum transform_result);
+
+/* exchange_request.c; false: the exchange is gone */
+bool exchange_request_pump(struct exchange *);
+/* exchange_response.c */
+void exchange_response_pump(struct exchange *);
+void exchange_response_eof(struct exchange *);
+void exchange_origin_ask(struct exchange *, bool fresh);
+void exchange_origin_lost(struct exchange *, const char *why);
+
+#endif

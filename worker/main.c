@@ -1,0 +1,399 @@
+/*
+ * relay-worker: the proxy process.  Many run at once; none holds a data key.
+ *
+ * main() is the order of things: descriptors, configuration, TLS, pools,
+ * sandbox, loop.
+ */
+#include "config.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "certs/ticket.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/base/sandbox.h"
+#include "lib/base/secret.h"
+#include "lib/ipc/inherit.h"
+#include "lib/net/tls.h"
+#include "worker/accept.h"
+#include "worker/conn.h"
+#include "worker/drain.h"
+#include "worker/engine_pool.h"
+#include "worker/origin_pool.h"
+#include "worker/route.h"
+
+#define MAP_RETRY_MS	100	/* the feed makes the map within moments */
+#define PEM_BYTES_MAX	(4u << 20)
+
+struct options {
+	const char	*name;
+	const char	*conf_path;
+	unsigned	generation;
+	bool		test;		/* -t: load everything, serve nothing */
+};
+
+static SSL_CTX *link_ctx;	/* owned: for engine links */
+static struct timer map_timer;
+
+static void
+usage(FILE *out)
+{
+	fputs("usage: relay-worker [-t] --name NAME [--generation N] [--conf-path PATH]\n"
+	    "\n"
+	    "relayd starts this program; it needs the descriptors that relayd passes.\n"
+	    "  -t            load certificates, keys and CA files, say ok, exit\n"
+	    "  -V, --version print the version\n"
+	    "  -h, --help    print this text\n", out);
+}
+
+static struct options
+parse_options(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "name", required_argument, NULL, 'n' },
+		{ "generation", required_argument, NULL, 'g' },
+		{ "conf-path", required_argument, NULL, 'c' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct options o = { .name = "worker", .conf_path = "relay.conf" };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "thV", longs, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			o.name = optarg;
+			break;
+		case 'g':
+			o.generation = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'c':
+			o.conf_path = optarg;
+			break;
+		case 't':
+			o.test = true;
+			break;
+		case 'V':
+			printf("relay-worker %s\n", PACKAGE_VERSION);
+			exit(0);
+		case 'h':
+			usage(stdout);
+			exit(0);
+		default:
+			usage(stderr);
+			exit(2);
+		}
+	}
+	return (o);
+}
+
+static struct span
+view(const struct buffer *b)
+{
+	return ((struct span){ buffer_data(b), buffer_len(b) });
+}
+
+/* Content of a descriptor that must be there. */
+static void
+need(struct ipc_inherited *in, const char *name, struct buffer *out)
+{
+	if (ipc_inherit_take_content(in, name, out) != RC_OK)
+		fatal(1, "descriptor missing or unreadable name=%s", name);
+}
+
+/* ---- configuration and TLS ---- */
+
+static void
+read_conf(struct worker *w, struct ipc_inherited *in, const struct options *o)
+{
+	struct conf_fault fault;
+	struct buffer text;
+
+	buffer_init(&text, PEM_BYTES_MAX, false);
+	need(in, "conf", &text);
+	if (conf_read_text(o->conf_path, view(&text), &w->conf, &fault) != RC_OK)
+		fatal(2, "%s", fault.text);
+	buffer_fini(&text);
+	log_set_level(w->conf->log_level);
+	w->head_limits = (struct http_limits){
+		.head_bytes = w->conf->max_head_bytes,
+		.target_bytes = w->conf->max_target_bytes,
+		.fields = w->conf->max_fields,
+	};
+}
+
+static void
+load_certificate(struct worker *w, struct ipc_inherited *in, size_t i)
+{
+	const struct conf_certificate *c = &w->conf->certificates[i];
+	struct buffer chain, key;
+	char name[IPC_FD_NAME_BYTES], why[256];
+
+	buffer_init(&chain, PEM_BYTES_MAX, false);
+	buffer_init(&key, PEM_BYTES_MAX, true);
+	snprintf(name, sizeof(name), "cert.%zu", i);
+	need(in, name, &chain);
+	snprintf(name, sizeof(name), "key.%zu", i);
+	need(in, name, &key);
+	if (certs_store_add(w->certs, c->name, view(&chain), view(&key),
+	    (const char *const *)c->names, c->n_names, why, sizeof(why)) != RC_OK)
+		fatal(2, "%s: certificate '%s' (%s, %s): %s", w->conf->path, c->name,
+		    c->chain, c->key, why);
+	buffer_fini(&chain);
+	buffer_fini(&key);
+}
+
+static void
+load_tls(struct worker *w, struct ipc_inherited *in)
+{
+	struct buffer tickets, ca;
+	char why[256];
+
+	buffer_init(&tickets, 4096, true);
+	need(in, "tickets", &tickets);
+	if (certs_ticket_keys_new(view(&tickets), &w->tickets) != RC_OK)
+		fatal(1, "ticket keys are not of their form");
+	buffer_fini(&tickets);
+	w->certs = certs_store_new(w->tickets);
+	for (size_t i = 0; i < w->conf->n_certificates; i++)
+		load_certificate(w, in, i);
+	if (certs_store_default(w->certs) == NULL)
+		fatal(2, "%s: no certificate section", w->conf->path);
+	buffer_init(&ca, PEM_BYTES_MAX, false);
+	if (w->conf->upstream_ca_file[0] != '\0' &&
+	    file_read(w->conf->upstream_ca_file, &ca) != RC_OK)
+		fatal(2, "%s: option 'upstream_ca_file': %s cannot be read",
+		    w->conf->path, w->conf->upstream_ca_file);
+	if (certs_verify_new(view(&ca), &w->verify, why, sizeof(why)) != RC_OK)
+		fatal(2, "%s: option 'upstream_ca_file': %s: %s", w->conf->path,
+		    w->conf->upstream_ca_file, why);
+	buffer_fini(&ca);
+}
+
+static void
+load_link(struct ipc_inherited *in)
+{
+	struct buffer chain, key, ca;
+	char why[256];
+
+	buffer_init(&chain, PEM_BYTES_MAX, false);
+	buffer_init(&key, PEM_BYTES_MAX, true);
+	buffer_init(&ca, PEM_BYTES_MAX, false);
+	need(in, "link.cert", &chain);
+	need(in, "link.key", &key);
+	need(in, "link.ca", &ca);
+	link_ctx = net_tls_link_ctx(false, &(struct net_tls_link_files){
+	    .chain = view(&chain), .key = view(&key), .ca = view(&ca),
+	}, why, sizeof(why));
+	if (link_ctx == NULL)
+		fatal(2, "link certificate of role worker: %s", why);
+	buffer_fini(&chain);
+	buffer_fini(&key);
+	buffer_fini(&ca);
+}
+
+/* ---- the control channel ---- */
+
+static void
+new_tickets(struct worker *w, int fd)
+{
+	struct buffer content;
+
+	buffer_init(&content, 4096, true);
+	if (fd < 0 || fd_read_all(fd, &content) != RC_OK ||
+	    certs_ticket_keys_replace(w->tickets, view(&content)) != RC_OK)
+		log_warn("ticket keys refused");
+	buffer_fini(&content);
+}
+
+static void
+on_control_message(void *arg, struct span verb, struct span text, int fd)
+{
+	struct worker *w = arg;
+
+	(void)text;
+	if (span_eq_str(verb, "drain")) {
+		drain_begin(w);
+	} else if (span_eq_str(verb, "reopen-log") && fd >= 0) {
+		log_to_fd(fd);
+		return;
+	} else if (span_eq_str(verb, "tickets")) {
+		new_tickets(w, fd);
+	}
+	fd_close(&fd);
+}
+
+static void
+on_control_eof(void *arg)
+{
+	struct worker *w = arg;
+
+	log_info("relayd is gone");
+	drain_begin(w);
+}
+
+static const struct ipc_channel_ops control_ops = {
+	.on_message = on_control_message,
+	.on_eof = on_control_eof,
+};
+
+/* ---- start ---- */
+
+static void
+enter_sandbox(const struct worker *w)
+{
+	if (!w->conf->seccomp)
+		return;
+	switch (sandbox_enter(SANDBOX_WORKER)) {
+	case RC_OK:
+		return;
+	case RC_UNAVAILABLE:
+		log_warn("no system call filter here: this kernel or build has none");
+		return;
+	default:
+		fatal(1, "the system call filter could not be loaded");
+	}
+}
+
+/*
+ * The feed makes the map, perhaps a moment after we start.  Until then every
+ * request gets 503 not-ready; the sandbox, which forbids opening files, comes
+ * after it.
+ */
+static void
+on_map_timer(void *arg)
+{
+	struct worker *w = arg;
+	enum rc rc = route_table_open(w->routes);
+
+	if (rc == RC_OK) {
+		enter_sandbox(w);
+		return;
+	}
+	if (rc != RC_NOTFOUND)
+		log_warn("map not open reason=%s", rc_name(rc));
+	timer_start_ms(&map_timer, rc == RC_NOTFOUND ? MAP_RETRY_MS : 1000);
+}
+
+static void
+on_reap(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	conn_reap(arg);
+}
+
+static void
+make_pools(struct worker *w)
+{
+	struct engine_pool_config engines = {
+		.addresses = (const char *const *)w->conf->engines,
+		.n_addresses = w->conf->n_engines,
+		.ctx = link_ctx,
+		.links = w->conf->engine_links,
+		.timeout_ms = w->conf->engine_timeout_ms,
+		.stall_ms = w->conf->link_stall_ms,
+	};
+	char *folder = xasprintf("%s/map", w->conf->state_dir);
+
+	w->routes = route_table_new(folder);
+	free(folder);
+	w->dns = net_dns_new(w->loop, w->conf->dns_servers[0] != '\0' ?
+	    w->conf->dns_servers : NULL);
+	w->origins = origin_pool_new(w->loop, w->conf, w->verify, w->dns);
+	w->engines = engine_pool_new(w->loop, &engines);
+	w->reap = event_new(loop_base(w->loop), -1, 0, on_reap, w);
+	ensure(w->reap != NULL);
+}
+
+static void
+take_listeners(struct worker *w, struct ipc_inherited *in)
+{
+	int fds[CONF_LIST_MAX];
+	char name[IPC_FD_NAME_BYTES];
+	size_t n;
+
+	for (n = 0; n < w->conf->n_listens && n < CONF_LIST_MAX; n++) {
+		snprintf(name, sizeof(name), "listen.%zu", n);
+		if ((fds[n] = ipc_inherit_take(in, name)) < 0)
+			fatal(1, "descriptor missing name=%s", name);
+	}
+	w->accept = accept_new(w, fds, n);
+}
+
+static void
+leave(struct worker *w)
+{
+	struct conn *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &w->live, link, next)
+		conn_close(c, CLOSE_DRAIN);
+	conn_reap(w);
+	accept_free(&w->accept);
+	origin_pool_free(&w->origins);
+	engine_pool_free(&w->engines);
+	net_dns_free(&w->dns);
+	route_table_free(&w->routes);
+	certs_store_free(&w->certs);
+	certs_verify_free(&w->verify);
+	certs_ticket_keys_free(&w->tickets);
+	ipc_channel_free(&w->control);
+	timer_fini(&map_timer);
+	timer_fini(&w->drain_timer);
+	event_free(w->reap);
+	SSL_CTX_free(link_ctx);
+	conf_free(&w->conf);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = parse_options(argc, argv);
+	struct worker w = { .name = o.name };
+	struct ipc_inherited in;
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN);
+	log_init(o.name, LOG_INFO);
+	if (ipc_inherit_read(&in) != RC_OK || (in.n == 0 && !o.test)) {
+		usage(stderr);
+		return (2);
+	}
+	panic_init(ipc_inherit_take(&in, "panic"));
+	if ((fd = ipc_inherit_take(&in, "log")) >= 0)
+		log_to_fd(fd);
+	secret_no_core();
+	TAILQ_INIT(&w.live);
+	TAILQ_INIT(&w.dead);
+	read_conf(&w, &in, &o);
+	load_tls(&w, &in);
+	load_link(&in);
+	if (o.test) {
+		printf("%s: certificates, keys and CA files load\n", o.conf_path);
+		return (0);
+	}
+	w.loop = loop_new();
+	take_listeners(&w, &in);
+	if ((fd = ipc_inherit_take(&in, "control")) < 0)
+		fatal(2, "relayd starts this program (no control descriptor)");
+	w.control = ipc_channel_new(w.loop, fd, &control_ops, &w);
+	make_pools(&w);
+	timer_init(&map_timer, w.loop, on_map_timer, &w);
+	on_map_timer(&w);
+	accept_start(w.accept);
+	if (ipc_channel_send(w.control, "ready", SPAN_LIT(""), -1) != RC_OK)
+		fatal(1, "relayd does not listen");
+	log_info("serving generation=%u listeners=%zu", o.generation, w.conf->n_listens);
+	loop_run(w.loop);
+	leave(&w);
+	loop_free(&w.loop);
+	log_info("gone");
+	return (0);
+}

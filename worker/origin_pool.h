@@ -1,0 +1,64 @@
+/*
+ * worker/origin_pool.h - verified TLS connections to destinations: resolve,
+ * connect, keep alive, reuse.
+ * Context:   the loop's thread.
+ * Ownership: a taken connection belongs to the taker until given back or
+ *            dropped; idle ones belong to the pool.
+ *
+ * A connection's identity is host, port, server name, trust and minimum TLS
+ * version: only equal ones are shared.
+ */
+#ifndef RELAY_WORKER_ORIGIN_POOL_H
+#define RELAY_WORKER_ORIGIN_POOL_H
+
+#include "certs/verify.h"
+#include "conf/conf_file.h"
+#include "conf/relay_json.h"
+#include "lib/base/list.h"
+#include "lib/net/dns.h"
+#include "lib/net/stream.h"
+
+struct origin_pool;
+struct origin_group;
+
+struct origin_conn {
+	struct net_stream	*stream;	/* owned */
+	struct origin_group	*group;		/* borrowed: outlives us */
+	bool			reused;		/* carried a request before */
+	uint64_t		t_idle_ms;	/* private to the pool */
+	TAILQ_ENTRY(origin_conn) link;
+};
+
+enum origin_fault {
+	ORIGIN_OK,
+	ORIGIN_UNRESOLVED,	/* no such name: 503 service-unavailable */
+	ORIGIN_REFUSED,		/* 503 service-unavailable */
+	ORIGIN_TIMEOUT,		/* 504 request-timeout */
+	ORIGIN_TLS,		/* 502 upstream-tls-error */
+	ORIGIN_LOOP		/* it is ourselves: 508 tunnel-loop */
+};
+
+struct origin_pool *origin_pool_new(struct loop *, const struct conf *,
+    struct certs_verify *, struct net_dns *);
+/* Every taken connection has been given back or dropped before. */
+void origin_pool_free(struct origin_pool **);
+
+/* c: owned by the callee when fault is ORIGIN_OK, else NULL.  why: text for
+ * the log, valid during the call. */
+typedef void origin_ready_cb(void *arg, enum origin_fault, const char *why,
+    struct origin_conn *c);
+
+/*
+ * Ask for a connection to the relay's destination.  fresh: not an idle one.
+ * Never calls back before it returns.  The id is for origin_cancel.
+ */
+uint64_t origin_take(struct origin_pool *, const struct relay *, bool fresh,
+    origin_ready_cb *, void *arg);
+void origin_cancel(struct origin_pool *, uint64_t id);
+
+/* Between requests, nothing unsent, nothing unread: kept for reuse. */
+void origin_give(struct origin_conn **);
+/* Close. */
+void origin_drop(struct origin_conn **);
+
+#endif

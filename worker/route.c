@@ -1,0 +1,216 @@
+/*
+ * worker/route.c - a hash of snapshots over the map.
+ *
+ * An entry holds the parsed relay, the revision it was parsed from and the
+ * epoch it was last compared at.  A host that left the map loses its entry
+ * when it is next asked for; hosts never asked for have none, so the table is
+ * never larger than the map.
+ */
+#include "worker/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/base/random.h"
+#include "shm/map.h"
+
+#define ROUTE_BUCKETS	4096	/* chains stay short up to some 10,000 hosts */
+
+struct entry {
+	struct entry	*next;		/* owned: the chain */
+	struct relay	*relay;		/* owned: one reference */
+	uint64_t	revision;
+	uint64_t	epoch;
+	char		host[];
+};
+
+struct route_table {
+	unsigned	magic;
+#define ROUTE_MAGIC	0x70c3b1e5
+	char		*folder;	/* owned */
+	struct shm_map	*map;		/* owned; NULL until there is one */
+	bool		synced;		/* sync/state was seen: never goes back */
+	uint64_t	seed;		/* names come from clients: keyed hash */
+	struct entry	*buckets[ROUTE_BUCKETS];
+};
+
+struct route_table *
+route_table_new(const char *folder)
+{
+	struct route_table *t = xcalloc(1, sizeof(*t));
+
+	t->magic = ROUTE_MAGIC;
+	t->folder = xstrdup(folder);
+	t->seed = random_u64();
+	return (t);
+}
+
+static void
+entry_free(struct entry **ep)
+{
+	struct entry *e = *ep;
+
+	*ep = e->next;
+	relay_unref(&e->relay);
+	free(e);
+}
+
+void
+route_table_free(struct route_table **tp)
+{
+	struct route_table *t = *tp;
+
+	*tp = NULL;
+	if (t == NULL)
+		return;
+	obj_check(t, ROUTE_MAGIC);
+	for (size_t i = 0; i < ROUTE_BUCKETS; i++)
+		while (t->buckets[i] != NULL)
+			entry_free(&t->buckets[i]);
+	shm_map_close(&t->map);
+	free(t->folder);
+	free(t);
+}
+
+enum rc
+route_table_open(struct route_table *t)
+{
+	obj_check(t, ROUTE_MAGIC);
+	if (t->map != NULL)
+		return (RC_OK);
+	return (shm_map_open(t->folder, SHM_READER, &t->map));
+}
+
+/* FNV-1a from a random seed: collisions cannot be prepared from outside. */
+static struct entry **
+bucket_of(struct route_table *t, const char *host)
+{
+	uint64_t h = t->seed;
+
+	for (; *host != '\0'; host++)
+		h = (h ^ (unsigned char)*host) * 0x100000001b3u;
+	return (&t->buckets[(h >> 32 ^ h) % ROUTE_BUCKETS]);
+}
+
+static struct entry **
+entry_find(struct route_table *t, const char *host)
+{
+	struct entry **ep = bucket_of(t, host);
+
+	while (*ep != NULL && strcmp((*ep)->host, host) != 0)
+		ep = &(*ep)->next;
+	return (ep);
+}
+
+/* Bring *ep up to the record of this epoch, making it if it is new. */
+static enum rc
+refresh(struct entry **ep, const char *host, const struct shm_record *rec,
+    uint64_t epoch)
+{
+	struct entry *e = *ep;
+	struct relay *relay = NULL;
+	struct relay_fault fault;
+	enum rc rc;
+
+	if (e != NULL && e->revision == rec->revision) {
+		e->epoch = epoch;
+		return (RC_OK);
+	}
+	if ((rc = relay_json_parse(rec->payload, &relay, &fault)) != RC_OK) {
+		/* The feed validates with the same code: this is damage. */
+		log_error("relay record refused host=%s path=%s reason=%s", host,
+		    fault.path, fault.reason);
+		return (RC_CORRUPT);
+	}
+	if (e == NULL) {
+		e = xcalloc(1, sizeof(*e) + strlen(host) + 1);
+		memcpy(e->host, host, strlen(host) + 1);
+		*ep = e;
+	}
+	relay_unref(&e->relay);
+	e->relay = relay;
+	e->revision = rec->revision;
+	e->epoch = epoch;
+	return (RC_OK);
+}
+
+static enum rc
+not_found(struct route_table *t)
+{
+	struct shm_record rec;
+
+	if (!t->synced && shm_map_get(t->map, "sync/state", &rec) == RC_OK)
+		t->synced = true;
+	return (t->synced ? RC_NOTFOUND : RC_UNAVAILABLE);
+}
+
+static enum rc
+look_up(struct route_table *t, const char *host, uint64_t epoch,
+    struct relay **out)
+{
+	struct entry **ep = entry_find(t, host);
+	char key[SHM_KEY_BYTES] = "relays/";
+	struct shm_record rec;
+	enum rc rc;
+
+	if (*ep == NULL || (*ep)->epoch != epoch) {
+		memcpy(key + 7, host, strlen(host) + 1);
+		rc = shm_map_get(t->map, key, &rec);
+		if (rc == RC_OK)
+			rc = refresh(ep, host, &rec, epoch);
+		else if (rc == RC_NOTFOUND) {
+			if (*ep != NULL)
+				entry_free(ep);
+			rc = not_found(t);
+		}
+		if (rc == RC_CORRUPT && *ep != NULL) {
+			/* The old snapshot stays live until a good record comes. */
+			rc = RC_OK;
+		}
+		if (rc != RC_OK)
+			return (rc);
+	}
+	*out = relay_ref((*ep)->relay);
+	return (RC_OK);
+}
+
+enum rc
+route_find(struct route_table *t, const char *host, struct relay **out)
+{
+	uint64_t epoch;
+	enum rc rc;
+
+	*out = NULL;
+	obj_check(t, ROUTE_MAGIC);
+	ensure(strlen(host) < SHM_KEY_BYTES - 8);
+	if (t->map == NULL)
+		return (RC_UNAVAILABLE);
+	if (shm_map_begin(t->map, &epoch) != RC_OK)
+		return (RC_UNAVAILABLE);
+	rc = look_up(t, host, epoch, out);
+	shm_map_end(t->map);
+	return (rc);
+}
+
+static bool
+method_fits(const char *want, struct span method)
+{
+	if (want == NULL || span_eq_str(method, want))
+		return (true);
+	return (strcmp(want, "GET") == 0 && span_eq_str(method, "HEAD"));
+}
+
+const struct relay_route *
+route_match(const struct relay *r, struct span method, struct span path)
+{
+	for (size_t i = 0; i < r->n_routes; i++) {
+		const struct relay_route *route = &r->routes[i];
+
+		if (method_fits(route->method, method) &&
+		    relay_path_match(route->path, path))
+			return (route);
+	}
+	return (NULL);
+}

@@ -1,0 +1,38 @@
+/*
+ * worker/route.h - host, method, path -> relay snapshot and its route.
+ * Context:   the loop's thread.
+ *
+ * Snapshots are parsed from the map's records once per record revision.  Each
+ * lookup renews the read transaction (nanoseconds); when the transaction id is
+ * the one seen before, the snapshot is good as it is.
+ */
+#ifndef RELAY_WORKER_ROUTE_H
+#define RELAY_WORKER_ROUTE_H
+
+#include "conf/relay_json.h"
+#include "lib/base/result.h"
+
+struct route_table;
+
+/* folder: the map's.  The map may not exist yet: see route_table_open. */
+struct route_table *route_table_new(const char *folder);
+void route_table_free(struct route_table **);
+
+/* Open the map if that is still to be done: RC_OK, or why not. */
+enum rc route_table_open(struct route_table *) must_check;
+
+/*
+ * The relay of this canonical host name.
+ * RC_OK           one reference for the caller
+ * RC_NOTFOUND     no such relay, and the map is in sync: 404
+ * RC_UNAVAILABLE  no complete sync yet, or no map: 503 not-ready
+ * RC_CORRUPT      the record is damaged: 503 not-ready; the feed repairs
+ */
+enum rc route_find(struct route_table *, const char *host, struct relay **)
+    must_check;
+
+/* First matching route in array order, or NULL: pass through. */
+const struct relay_route *route_match(const struct relay *, struct span method,
+    struct span normalized_path);
+
+#endif

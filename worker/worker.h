@@ -1,0 +1,54 @@
+/*
+ * worker/worker.h - what all parts of one relay-worker share.
+ * Context:   one process, one loop, no locks.
+ *
+ * Object map:  listeners -> conn -> exchange -> { engine call id,
+ * origin_conn }.  A conn owns its exchange, an exchange owns its origin_conn
+ * and the id of its engine call.  Pools own idle things.  Relay snapshots are
+ * counted; nothing else is.
+ */
+#ifndef RELAY_WORKER_WORKER_H
+#define RELAY_WORKER_WORKER_H
+
+#include "certs/store.h"
+#include "certs/verify.h"
+#include "conf/conf_file.h"
+#include "lib/base/list.h"
+#include "lib/base/loop.h"
+#include "lib/base/timer.h"
+#include "lib/http/message_head.h"
+#include "lib/ipc/channel.h"
+#include "lib/net/dns.h"
+
+struct accept;
+struct conn;
+struct engine_pool;
+struct origin_pool;
+struct route_table;
+TAILQ_HEAD(conn_list, conn);
+
+struct worker {
+	const char		*name;		/* borrowed: argv */
+	struct loop		*loop;		/* owned */
+	struct conf		*conf;		/* owned */
+	struct http_limits	head_limits;	/* from conf */
+	struct ipc_channel	*control;	/* owned */
+	struct certs_ticket_keys *tickets;	/* owned */
+	struct certs_store	*certs;		/* owned */
+	struct certs_verify	*verify;	/* owned */
+	struct net_dns		*dns;		/* owned */
+	struct route_table	*routes;	/* owned */
+	struct engine_pool	*engines;	/* owned */
+	struct origin_pool	*origins;	/* owned */
+	struct accept		*accept;	/* owned */
+
+	struct conn_list	live;
+	struct conn_list	dead;		/* the reaper's, see conn.c */
+	struct event		*reap;		/* owned */
+	unsigned		n_live;
+	uint64_t		next_conn_id;
+	bool			draining;
+	struct timer		drain_timer;
+};
+
+#endif
