@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf/conf_parse.h"
+#include "conf/conf_text.h"
 #include "lib/base/fd.h"
 #include "lib/base/object.h"
 

@@ -10,8 +10,6 @@
 
 #include "conf/conf_private.h"
 
-#define CONF_FILE_BYTES_MAX	(1u << 20)	/* a file of some hundred lines */
-
 /* "PATH: text", unless there is a fault already: the first one counts. */
 void conf_fault_set(struct conf_fault *, const char *path, const char *fmt,
     ...) __attribute__((__format__(__printf__, 3, 4)));

@@ -6,6 +6,7 @@
 #include "e3/app_ops.h"
 #include "e3/decrypt.h"
 #include "e3/encrypt.h"
+#include "e3/load.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
@@ -286,7 +287,7 @@ e3_dispatch(struct e3_engine *e, struct e3_call *c)
 	e->refused++;
 	if (status == RPC_STATUS_NOT_ALLOWED &&
 	    log_rate_ok(&rate, 10, &suppressed))
-		log_info("event=not-allowed op=%s role=%s name=%s "
+		log_info("not-allowed op=%s role=%s name=%s "
 		    "suppressed=%u", c->info != NULL ? c->info->name : "?",
 		    rpc_role_name(c->caller->role), c->caller->name,
 		    suppressed);

@@ -174,7 +174,7 @@ enter_sandbox(bool wanted)
 	enum rc rc = wanted ? sandbox_enter(SANDBOX_ENGINE) : RC_UNAVAILABLE;
 
 	if (rc == RC_UNAVAILABLE)
-		log_warn("event=no-sandbox why=%s", wanted ?
+		log_warn("no-sandbox why=%s", wanted ?
 		    "the kernel has no seccomp" : "switched off");
 	else if (rc != RC_OK)
 		fatal(1, "the seccomp profile could not be loaded");
@@ -203,7 +203,7 @@ send_status(struct process *p)
 	    e->links);
 	if (ipc_channel_send(p->control, "status", (struct span){
 	    buffer_data(&b), buffer_len(&b) }, -1) != RC_OK)
-		log_warn("event=status-not-sent");
+		log_warn("status-not-sent");
 	buffer_fini(&b);
 }
 
@@ -291,7 +291,7 @@ serve(struct process *p, int control_fd)
 	p->control = ipc_channel_new(p->loop, control_fd, &control_ops, p);
 	if (ipc_channel_send(p->control, "ready", (struct span){ "", 0 },
 	    -1) != RC_OK)
-		log_warn("event=ready-not-sent");
+		log_warn("ready-not-sent");
 	loop_run(p->loop);
 	ipc_channel_free(&p->control);
 	e3_server_free(&p->server);
@@ -332,10 +332,10 @@ main(int argc, char **argv)
 		fatal(1, "%s", why);
 	enter_sandbox(o.seccomp);
 	start_engine(&p, &o, platform, &fds);
-	log_info("event=start name=%s threads=%u secure_heap_kib=%u", o.name,
+	log_info("start name=%s threads=%u secure_heap_kib=%u", o.name,
 	    crypto_threads(o.threads), o.secure_heap_kib);
 	serve(&p, control);
 	e3_platform_close(&platform);
-	log_info("event=stop name=%s", o.name);
+	log_info("stop name=%s", o.name);
 	return (0);
 }

@@ -70,8 +70,21 @@ retire(struct e3_call *c)
 	e3_call_free(&c);
 }
 
+/* Of peers that were never known anyone can make any number. */
 static void
-link_close(struct link *l, const char *why)
+link_down_log(const struct link *l, const char *why, const char *detail)
+{
+	static struct log_rate rate;
+	unsigned suppressed = 0;
+
+	if (l->up || log_rate_ok(&rate, 10, &suppressed))
+		log_info("link-down role=%s name=%s why=%s detail=\"%s\" "
+		    "suppressed=%u", rpc_role_name(l->caller.role),
+		    l->caller.name, why, detail, suppressed);
+}
+
+static void
+link_close_detail(struct link *l, const char *why, const char *detail)
 {
 	struct e3_server *s = l->server;
 	struct e3_call *c, *next;
@@ -79,8 +92,7 @@ link_close(struct link *l, const char *why)
 	obj_check(l, E3_LINK_MAGIC);
 	if (l->stream == NULL)
 		return;
-	log_info("event=link-down role=%s name=%s why=%s",
-	    rpc_role_name(l->caller.role), l->caller.name, why);
+	link_down_log(l, why, detail);
 	net_stream_close(&l->stream);
 	timer_stop(&l->timer);
 	TAILQ_FOREACH_SAFE(c, &l->caller.calls, entry, next) {
@@ -99,6 +111,12 @@ link_close(struct link *l, const char *why)
 	TAILQ_INSERT_TAIL(&s->dead, l, entry);	/* freed when the loop unwinds */
 	if (s->drained != NULL && TAILQ_EMPTY(&s->links))
 		timer_start_ms(&s->drain_timer, 0);
+}
+
+static void
+link_close(struct link *l, const char *why)
+{
+	link_close_detail(l, why, "");
 }
 
 static void
@@ -303,7 +321,7 @@ on_ready(void *arg)
 	l->caller.ssl = net_stream_ssl(l->stream);
 	l->up = true;
 	timer_start_ms(&l->timer, STALL_MS);
-	log_info("event=link-up role=%s name=%s serial=%s", peer.role,
+	log_info("link-up role=%s name=%s serial=%s", peer.role,
 	    peer.name, peer.serial);
 	read_frames(l);
 }
@@ -339,13 +357,7 @@ on_eof(void *arg)
 static void
 on_error(void *arg, enum net_reason reason, const char *why)
 {
-	static struct log_rate rate;
-	unsigned suppressed;
-
-	if (reason != NET_RESET && log_rate_ok(&rate, 10, &suppressed))
-		log_info("event=link-error reason=%s why=\"%s\" suppressed=%u",
-		    net_reason_name(reason), why, suppressed);
-	link_close(arg, net_reason_name(reason));
+	link_close_detail(arg, net_reason_name(reason), why);
 }
 
 static const struct net_stream_ops stream_ops = {
@@ -415,7 +427,7 @@ on_accept(evutil_socket_t lfd, short what, void *arg)
 		    errno != ENOBUFS && errno != ENOMEM)
 			return;		/* EAGAIN, or it went away again */
 		if (log_rate_ok(&rate, 1, &suppressed))
-			log_warn("event=link-refused why=%s suppressed=%u",
+			log_warn("link-refused why=%s suppressed=%u",
 			    fd >= 0 ? "max-links" : strerror(errno),
 			    suppressed);
 		if (fd >= 0) {
@@ -487,7 +499,7 @@ e3_server_drain(struct e3_server *s, void (*cb)(void *), void *arg)
 	obj_check(s, E3_SERVER_MAGIC);
 	if (s->drained != NULL)
 		return;
-	log_info("event=drain links=%u calls=%u", s->engine->links,
+	log_info("drain links=%u calls=%u", s->engine->links,
 	    s->submitted);
 	listeners_close(s);
 	s->drained = cb;

@@ -429,14 +429,17 @@ spawn_check_worker(const struct master *m, const struct settings *s,
     struct spawned_check *out)
 {
 	struct birth b = { .privs = &m->privs, .role = ROLE_WORKER };
+	int tickets = tickets_sample();
 	enum rc rc;
 
 	add_fd(&b, "conf", s->relay_fd);
+	add_fd(&b, "tickets", tickets);
 	add_files(&b, s, ROLE_WORKER);
 	add_args(&b, s, "worker", m->generation + 1);
 	add_arg(&b, "-t");
 	b.path = program_path(m, role_program(ROLE_WORKER));
 	rc = spawn_check(&b, out);
+	fd_close(&tickets);
 	birth_fini(&b);
 	return (rc);
 }

@@ -20,6 +20,9 @@
 
 #define READY_MS	30000	/* a role opens files and sockets, no more */
 #define DRAIN_GRACE_MS	1000	/* a child keeps the same deadline itself */
+#define ENGINE_SWAP_MS	2000	/* links never end by themselves, calls take
+				   milliseconds, and until the new engine is
+				   there nobody new can connect */
 #define TERM_MS		3000	/* from TERM to KILL */
 #define EOF_MS		3000	/* between the end of the channel and exit */
 
@@ -257,8 +260,11 @@ supervise_drain(struct child *c)
 	log_info("child-drains name=%s child=%ld generation=%u", c->name,
 	    (long)c->pid, c->generation);
 	tell(c, "drain", -1);
-	timer_start_ms(&c->timer, c->settings->relay->drain_timeout_ms +
-	    DRAIN_GRACE_MS);
+	if (c->again && (c->role == ROLE_E3D || c->role == ROLE_HELPER))
+		timer_start_ms(&c->timer, ENGINE_SWAP_MS);
+	else
+		timer_start_ms(&c->timer,
+		    c->settings->relay->drain_timeout_ms + DRAIN_GRACE_MS);
 }
 
 void

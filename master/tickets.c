@@ -77,6 +77,18 @@ tickets_free(struct tickets **tp)
 }
 
 int
+tickets_sample(void)
+{
+	unsigned char key[KEY_BYTES];
+	int fd;
+
+	random_bytes(key, sizeof(key));
+	fd = fd_memory("tickets", key, sizeof(key));
+	secret_wipe(key, sizeof(key));
+	return (fd);
+}
+
+int
 tickets_fd(const struct tickets *t)
 {
 	return (t->fd);

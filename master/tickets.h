@@ -17,4 +17,8 @@ void tickets_free(struct tickets **);
 /* The memfd of the present keys: borrowed, replaced at the next rotation. */
 int tickets_fd(const struct tickets *);
 
+/* A memfd with one key of its own, for a check that loads and never serves;
+ * the caller closes it.  -1 on failure. */
+int tickets_sample(void);
+
 #endif

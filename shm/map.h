@@ -20,6 +20,7 @@
 #include "lib/base/result.h"
 #include "shm/record.h"
 
+#define SHM_MAP_FOLDER	"map"	/* below state_dir */
 #define SHM_MAP_BYTES	((size_t)4 << 30)
 #define SHM_KEY_BYTES	384	/* "relays/" + 255 + room; LMDB's limit is 511 */
 

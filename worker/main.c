@@ -151,16 +151,23 @@ load_certificate(struct worker *w, struct ipc_inherited *in, size_t i)
 }
 
 static void
-load_tls(struct worker *w, struct ipc_inherited *in)
+load_tickets(struct worker *w, struct ipc_inherited *in)
 {
-	struct buffer tickets, ca;
-	char why[256];
+	struct buffer tickets;
 
 	buffer_init(&tickets, 4096, true);
 	need(in, "tickets", &tickets);
 	if (certs_ticket_keys_new(view(&tickets), &w->tickets) != RC_OK)
 		fatal(1, "ticket keys are not of their form");
 	buffer_fini(&tickets);
+}
+
+static void
+load_tls(struct worker *w, struct ipc_inherited *in)
+{
+	struct buffer ca;
+	char why[256];
+
 	w->certs = certs_store_new(w->tickets);
 	for (size_t i = 0; i < w->conf->n_certificates; i++)
 		load_certificate(w, in, i);
@@ -347,9 +354,11 @@ leave(struct worker *w)
 	ipc_channel_free(&w->control);
 	timer_fini(&map_timer);
 	timer_fini(&w->drain_timer);
-	event_free(w->reap);
+	if (w->reap != NULL)
+		event_free(w->reap);
 	SSL_CTX_free(link_ctx);
 	conf_free(&w->conf);
+	loop_free(&w->loop);
 }
 
 int
@@ -373,10 +382,12 @@ main(int argc, char **argv)
 	TAILQ_INIT(&w.live);
 	TAILQ_INIT(&w.dead);
 	read_conf(&w, &in, &o);
+	load_tickets(&w, &in);
 	load_tls(&w, &in);
 	load_link(&in);
 	if (o.test) {
 		printf("%s: certificates, keys and CA files load\n", o.conf_path);
+		leave(&w);
 		return (0);
 	}
 	w.loop = loop_new();
@@ -393,7 +404,6 @@ main(int argc, char **argv)
 	log_info("serving generation=%u listeners=%zu", o.generation, w.conf->n_listens);
 	loop_run(w.loop);
 	leave(&w);
-	loop_free(&w.loop);
 	log_info("gone");
 	return (0);
 }

@@ -16,6 +16,10 @@
 #include "lib/body/token_scan.h"
 #include "lib/rpc/message.h"
 
+/* Values in one document: 40 bytes of index each while slots are looked for.
+ * Far more than max_fields, since most values of a document are not chosen. */
+#define NODES_MAX	(1u << 20)
+
 struct transform {
 	unsigned		magic;
 #define TRANSFORM_MAGIC		0x1f6e8d43
@@ -27,6 +31,7 @@ struct transform {
 	size_t			at;		/* next slot to be answered */
 	size_t			copied;		/* body bytes that are in out */
 	uint64_t		n_sealed, n_passed, n_opened, n_kept;
+	struct buffer		tmp;		/* owned: an unescaped value */
 	uint64_t		call;		/* engine call id */
 };
 
@@ -41,6 +46,7 @@ transform_free(struct transform **tp)
 	obj_check(t, TRANSFORM_MAGIC);
 	body_slots_fini(&t->slots);
 	buffer_fini(&t->out);
+	buffer_fini(&t->tmp);
 	t->magic = 0;
 	free(t);
 }
@@ -60,12 +66,11 @@ slot_raw(const struct transform *t, const struct body_slot *s)
 }
 
 /*
- * The value of a slot: a view into the body, or into tmp when it had to be
- * unescaped.
+ * The value of a slot: a view into the body, or into t->tmp when it had to be
+ * unescaped (valid until the next one).
  */
 static enum rc
-slot_value(const struct transform *t, const struct body_slot *s,
-    struct buffer *tmp, struct span *out)
+slot_value(struct transform *t, const struct body_slot *s, struct span *out)
 {
 	struct span raw = slot_raw(t, s);
 	enum rc rc;
@@ -77,10 +82,10 @@ slot_value(const struct transform *t, const struct body_slot *s,
 		*out = (struct span){ raw.p + 1, raw.len - 2 };
 		return (RC_OK);
 	}
-	buffer_clear(tmp);
-	if ((rc = body_json_unescape(raw, tmp)) != RC_OK)
+	buffer_clear(&t->tmp);
+	if ((rc = body_json_unescape(raw, &t->tmp)) != RC_OK)
 		return (rc);
-	*out = (struct span){ buffer_data(tmp), buffer_len(tmp) };
+	*out = (struct span){ buffer_data(&t->tmp), buffer_len(&t->tmp) };
 	return (RC_OK);
 }
 
@@ -91,45 +96,42 @@ slot_value(const struct transform *t, const struct body_slot *s,
 static enum rc
 keep_work(struct transform *t)
 {
-	struct buffer tmp;
 	struct span value;
 	size_t n = 0;
-	enum rc rc = RC_OK;
+	enum rc rc;
 
-	buffer_init(&tmp, 0, true);
 	for (size_t i = 0; i < t->slots.n; i++) {
 		struct body_slot *s = &t->slots.v[i];
 
 		if (encrypting(t)) {
 			if (s->empty && !t->job.relay->encrypt_empty_strings)
 				continue;
-			if (s->escaped &&
-			    (rc = slot_value(t, s, &tmp, &value)) != RC_OK)
-				break;
+			if (s->escaped && (rc = slot_value(t, s, &value)) != RC_OK)
+				return (rc);
 		} else if (s->type != BODY_VALUE_STRING ||
-		    slot_value(t, s, &tmp, &value) != RC_OK ||
+		    slot_value(t, s, &value) != RC_OK ||
 		    !body_token_whole(value)) {
 			continue;
 		}
 		t->slots.v[n++] = *s;
 	}
-	if (rc == RC_OK)
-		t->slots.n = n;
-	buffer_fini(&tmp);
-	return (rc);
+	t->slots.n = n;
+	return (RC_OK);
 }
 
+/* RC_OK, RC_SYNTAX (too deep as well), RC_LIMIT (too many), RC_NOMEM. */
 static enum rc
 find_slots(struct transform *t)
 {
 	const struct relay_action *a = t->job.action;
+	struct body_json_fault fault;
 	struct body_json doc;
 	enum rc rc;
 
 	rc = body_json_read(&doc, buffer_data(t->job.body),
-	    buffer_len(t->job.body), 0, NULL);
+	    buffer_len(t->job.body), NODES_MAX, &fault);
 	if (rc != RC_OK)
-		return (rc == RC_LIMIT ? RC_SYNTAX : rc);
+		return (rc == RC_LIMIT && !fault.too_many ? RC_SYNTAX : rc);
 	/* Decrypt picks tokens out of perhaps many more strings. */
 	rc = body_slots_select(&doc,
 	    (const struct body_jsonpath *const *)a->paths, a->n_selections,
@@ -176,13 +178,12 @@ write_decrypt_head(struct transform *t, struct buffer *body)
 }
 
 static enum rc
-write_slot(struct transform *t, const struct body_slot *s, struct buffer *tmp,
-    struct buffer *body)
+write_slot(struct transform *t, const struct body_slot *s, struct buffer *body)
 {
 	struct rpc_field field = { .type = RPC_FIELD_STRING };
 	enum rc rc;
 
-	if ((rc = slot_value(t, s, tmp, &field.bytes)) != RC_OK)
+	if ((rc = slot_value(t, s, &field.bytes)) != RC_OK)
 		return (rc);
 	if (!encrypting(t))
 		return (rpc_decrypt_put_token(body, field.bytes, SPAN_LIT("")));
@@ -204,7 +205,6 @@ static enum rc
 on_write(void *arg, struct buffer *body)
 {
 	struct transform *t = arg;
-	struct buffer tmp;
 	enum rc rc = RC_OK;
 
 	buffer_clear(&t->out);
@@ -214,10 +214,8 @@ on_write(void *arg, struct buffer *body)
 		write_encrypt_head(t, body);
 	else
 		write_decrypt_head(t, body);
-	buffer_init(&tmp, 0, true);
 	for (size_t i = 0; i < t->slots.n && rc == RC_OK; i++)
-		rc = write_slot(t, &t->slots.v[i], &tmp, body);
-	buffer_fini(&tmp);
+		rc = write_slot(t, &t->slots.v[i], body);
 	return (rc);
 }
 
@@ -235,6 +233,17 @@ copy_up_to(struct transform *t, size_t end)
 	return (rc);
 }
 
+/* Only a string that looks like a token can have been one already. */
+static bool
+may_pass(struct transform *t, const struct body_slot *s)
+{
+	struct span value;
+
+	return (t->job.relay->existing == RELAY_EXISTING_VERIFY &&
+	    s->type == BODY_VALUE_STRING && slot_value(t, s, &value) == RC_OK &&
+	    body_token_whole(value));
+}
+
 static enum rc
 take_sealed(struct transform *t, const struct rpc_value *body, size_t i,
     const struct body_slot *s)
@@ -245,9 +254,7 @@ take_sealed(struct transform *t, const struct rpc_value *body, size_t i,
 	if (rpc_sealed_at(body, i, &item) != RC_OK)
 		return (RC_SYNTAX);
 	if (item.status == RPC_PASSED) {
-		/* Only a string of token form can have been one already. */
-		if (s->type != BODY_VALUE_STRING ||
-		    t->job.relay->existing != RELAY_EXISTING_VERIFY)
+		if (!may_pass(t, s))
 			return (RC_SYNTAX);
 		t->n_passed++;
 		return (copy_up_to(t, s->end));
@@ -383,10 +390,14 @@ transform_start(const struct transform_job *job, transform_cb *cb, void *arg,
 	t->cb = cb;
 	t->arg = arg;
 	buffer_init(&t->out, job->max_bytes, true);
+	buffer_init(&t->tmp, 0, true);
 	rc = find_slots(t);
 	if (rc == RC_LIMIT) {
 		result = TRANSFORM_TOO_MANY;
 		*why = "more fields than the limit";
+	} else if (rc == RC_NOMEM) {
+		result = TRANSFORM_TOO_LARGE;
+		*why = "no memory for a body of this size";
 	} else if (rc != RC_OK) {
 		result = TRANSFORM_MALFORMED;
 		*why = "not JSON as its selectors need it";

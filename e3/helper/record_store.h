@@ -31,8 +31,10 @@ struct record_entry {
 					   link; 0: none */
 	bool		refused;	/* the engine could not open it */
 	bool		replicated;	/* Redis holds these very bytes */
-	bool		forked;		/* Redis holds this version with other
-					   bytes: an operator must look */
+	bool		forked;		/* Redis holds what is neither ours nor
+					   to be taken: an operator must look */
+	bool		asked;		/* refused, and Redis was asked for a
+					   better one */
 };
 
 /* Read every record below dir (made, 0700, when missing).  RC_OK also when

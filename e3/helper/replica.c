@@ -10,8 +10,9 @@
  * nothing.  A push is one EVAL, atomic in Redis: higher versions only.
  *
  * One version with two contents (two machines changed one app while Redis was
- * away) is a fork that no rule can heal without losing somebody's key: both
- * stay where they are, an error is logged and `forked` counts it.
+ * away), or a higher one that our engine cannot open, is a fork that no rule
+ * can heal without losing somebody's key: both stay where they are, an error is
+ * logged and `forked` counts it.
  */
 #include "e3/helper/replica.h"
 
@@ -124,8 +125,8 @@ static void
 mark_forked(struct record_entry *e)
 {
 	if (!e->forked)
-		log_error("record forked app=%s version=%llu: redis holds other "
-		    "bytes of the same version; ours is kept here and theirs "
+		log_error("record forked app=%s version=%llu: redis holds another "
+		    "one that is not to be taken; ours is kept here, theirs "
 		    "there", e->app, (unsigned long long)e->version);
 	e->forked = true;
 	e->replicated = false;
@@ -391,9 +392,13 @@ on_pull_loaded(void *arg, enum rc rc)
 	ensure(r->pulling.active);
 	record = (struct span){ buffer_data(&r->pulling.record),
 	    buffer_len(&r->pulling.record) };
-	if (rc == RC_DENIED)
+	if (rc == RC_DENIED) {
 		log_error("record of redis refused by the engine app=%s; not "
 		    "taken", r->pulling.app);
+		e = record_store_find(r->store, r->pulling.app);
+		if (e != NULL && !e->refused)
+			mark_forked(e);		/* do not push against it */
+	}
 	if (rc == RC_OK) {
 		rc = record_store_take(r->store, record);
 		e = record_store_find(r->store, r->pulling.app);
@@ -411,7 +416,8 @@ on_pull_loaded(void *arg, enum rc rc)
 		drop_pull(r, find_pull(r, r->pulling.app));
 	else
 		retry_later(r);
-	pull_end(r, RC_CONFLICT);
+	/* What the engine cannot open must not keep the app from changing. */
+	pull_end(r, rc == RC_DENIED ? RC_OK : RC_CONFLICT);
 }
 
 static void
@@ -483,11 +489,28 @@ on_turn(void *arg)
 
 /* ---- what is next ------------------------------------------------------------------ */
 
+/* What the engine cannot open may be better in Redis, whatever the scan said
+ * before the engine spoke: ask once. */
+static void
+ask_for_refused(struct replica *r)
+{
+	for (size_t i = 0; i < record_store_count(r->store); i++) {
+		struct record_entry *e = record_store_at(r->store, i);
+
+		if (!e->refused || e->asked)
+			continue;
+		e->asked = true;
+		e->forked = false;
+		want_pull(r, e->app);
+	}
+}
+
 static void
 go_on(struct replica *r)
 {
 	if (r->client == NULL || !r->scanned || timer_running(&r->retry))
 		return;
+	ask_for_refused(r);
 	if (!TAILQ_EMPTY(&r->pulls) && engine_is_loaded(r->engine) &&
 	    !r->waiter.waiting && !r->waiter.has)
 		turn_take(r->turn, &r->waiter);
@@ -527,8 +550,11 @@ on_up(void *arg, struct redis_client *client)
 	r->retry_ms = RETRY_MIN_MS;
 	timer_stop(&r->retry);
 	/* It may be another server, or have restarted empty: ask anew. */
-	for (size_t i = 0; i < record_store_count(r->store); i++)
-		record_store_at(r->store, i)->replicated = false;
+	for (size_t i = 0; i < record_store_count(r->store); i++) {
+		struct record_entry *e = record_store_at(r->store, i);
+
+		e->replicated = e->asked = false;
+	}
 	scan_from(r, "0");
 	r->ops->on_change(r->arg);
 }

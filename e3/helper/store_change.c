@@ -1,9 +1,11 @@
 /*
  * helper/store_change.c - turn, refresh, disk, engine, Redis, answer.
  *
- *   TURN -> REFRESH -> (disk) -> LOAD -> [ENGINE] -> [REPLICA] -> answer
+ *   TURN -> [READY] -> REFRESH -> (disk) -> LOAD -> [ENGINE] -> [REPLICA]
  *
  * TURN     others' changes end first
+ * READY    the engine (or we) just started: nothing is written before it is
+ *          filled, for who else should open the record
  * REFRESH  Redis is asked for a higher version, so that two machines do not
  *          both make the same one; skipped while Redis is away
  * LOAD     LoadRecords is in flight
@@ -26,6 +28,7 @@
 
 enum change_state {
 	CHANGE_TURN,
+	CHANGE_READY,
 	CHANGE_REFRESH,
 	CHANGE_LOAD,
 	CHANGE_ENGINE,
@@ -238,17 +241,26 @@ on_refreshed(void *arg, enum rc rc)
 }
 
 static void
-on_turn(void *arg)
+refresh(struct store_change *c)
 {
-	struct store_change *c = arg;
-
-	obj_check(c, STORE_CHANGE_MAGIC);
 	timer_stop(&c->deadline);
 	c->state = CHANGE_REFRESH;
 	if (c->all->replica != NULL && replica_refresh(c->all->replica, c->app,
 	    on_refreshed, c) == RC_OK)
 		return;
 	on_refreshed(c, c->all->replica == NULL ? RC_OK : RC_UNAVAILABLE);
+}
+
+static void
+on_turn(void *arg)
+{
+	struct store_change *c = arg;
+
+	obj_check(c, STORE_CHANGE_MAGIC);
+	if (engine_state(c->all->engine) == ENGINE_READY)
+		refresh(c);
+	else
+		wait_in(c, CHANGE_READY);
 }
 
 static void
@@ -260,6 +272,9 @@ on_deadline(void *arg)
 	switch (c->state) {
 	case CHANGE_TURN:
 		change_end(c, RC_TIMEOUT, "other changes take too long");
+		return;
+	case CHANGE_READY:
+		change_end(c, RC_UNAVAILABLE, "the engine is not ready");
 		return;
 	case CHANGE_ENGINE:
 		change_end(c, RC_TIMEOUT, "the engine does not answer");
@@ -332,6 +347,11 @@ store_changes_kick(struct store_changes *all)
 	/* Only the holder of the turn waits for anything else, so at most one
 	 * is looked at; ending it may begin another, which is not. */
 	TAILQ_FOREACH_SAFE(c, &all->list, link, next) {
+		if (c->state == CHANGE_READY) {
+			if (engine_state(all->engine) == ENGINE_READY)
+				refresh(c);
+			return;
+		}
 		if (c->state == CHANGE_ENGINE) {
 			look_at_engine(c);
 			return;

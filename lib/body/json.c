@@ -37,6 +37,7 @@ struct reader {
 	bool			key_escaped;
 	enum rc			rc;		/* why we cancelled */
 	const char		*reason;
+	bool			too_many;	/* it was max_nodes */
 };
 
 /* ---- memory of yajl ------------------------------------------------------ */
@@ -149,8 +150,10 @@ add(struct reader *r, enum body_json_type type, size_t start, size_t end,
 	struct body_json_node *node;
 
 	if (doc->n == doc->cap) {
-		if (doc->cap >= r->max_nodes)
+		if (doc->cap >= r->max_nodes) {
+			r->too_many = true;
 			return (cancel(r, RC_LIMIT, "too many values"));
+		}
 		if (!grow(doc, r->max_nodes))
 			return (cancel(r, RC_NOMEM, "out of memory"));
 	}
@@ -375,6 +378,7 @@ body_json_read(struct body_json *out, const char *doc, size_t len,
 	if (fault != NULL) {
 		fault->offset = rc == RC_OK ? len : r.pos;
 		fault->reason = rc == RC_OK ? "" : r.reason;
+		fault->too_many = r.too_many;
 	}
 	if (rc != RC_OK)
 		body_json_fini(out);

@@ -77,7 +77,8 @@ void net_stream_set_ops(struct net_stream *, const struct net_stream_ops *,
     void *arg);
 
 /* Bytes read and not yet consumed; consume with buffer_consume.  Its memory
- * is given back when it is empty and the stream goes idle. */
+ * is given back when it is empty and the stream goes idle: the pointer to the
+ * struct stays valid until the stream is closed, pointers into it do not. */
 struct buffer *net_stream_input(struct net_stream *);
 
 /* Stop reading when more than this is unconsumed (default 64 KiB); reading
@@ -111,7 +112,11 @@ void net_stream_flush(struct net_stream *);
 void net_stream_close(struct net_stream **);
 
 /* For a peer that was answered: flush, close_notify, shut down writing, read
- * and drop until EOF or linger_ms, then free.  No callback comes. */
+ * and drop until EOF or linger_ms, then free.  No callback comes.  While
+ * output is still queued, each byte the kernel takes starts linger_ms anew (a
+ * slow reader gets its answer), up to 15 times linger_ms in all.  A stream
+ * whose handshake is not done is closed at once.  The loop must outlive it:
+ * wait for net_stream_lingering() == 0. */
 void net_stream_finish(struct net_stream **, unsigned linger_ms);
 
 /* Send what is queued, then close_notify / FIN; input goes on. */

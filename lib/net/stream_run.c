@@ -410,6 +410,7 @@ net_stream_write_out(struct net_stream *s)
 	uint64_t before = s->sent;
 	enum rc rc;
 
+	ensure(s->busy != 0);	/* what we call may close, not free */
 	if (!has_output(s) || s->write_wait != NET_STEP_DONE)
 		return;
 	rc = write_queue(s);

@@ -3,9 +3,9 @@
  *
  *   CONNECTING -> GREETING (AUTH, SELECT, CLIENT SETNAME, PING) -> UP -> DOWN
  *
- * Bytes go through reply_bounds.c before hiredis' reader sees them.  The
- * reader builds struct redis_value directly, by our own object functions.
- * Replies come in order, so each command is one entry of a queue.
+ * Bytes go through reply_bounds.c before hiredis' reader sees them; it builds
+ * struct redis_value by the functions of value.c.  Replies come in order, so
+ * each command is one entry of a queue.
  */
 #include "lib/redis/client.h"
 
@@ -23,6 +23,7 @@
 #include "lib/base/secret.h"
 #include "lib/base/timer.h"
 #include "lib/net/stream.h"
+#include "lib/redis/value_private.h"
 
 #define HEARTBEAT_MS	10000	/* silence after which PING is asked */
 #define PING_MS		5000
@@ -71,130 +72,6 @@ struct redis_client {
 	unsigned			depth;		/* callbacks on the stack */
 	bool				closed;		/* free when depth is 0 */
 };
-
-/* ---- values, built by hiredis' reader -------------------------------------- */
-
-static void
-value_fini(struct redis_value *v)
-{
-	/* Both were allocated here; the public struct shows them as const. */
-	struct redis_value *items = (void *)(uintptr_t)v->items;
-
-	for (size_t i = 0; i < v->n; i++)
-		value_fini(&items[i]);
-	free(items);
-	free((void *)(uintptr_t)v->text.p);
-}
-
-static void
-value_free(void *p)
-{
-	if (p == NULL)
-		return;
-	value_fini(p);
-	free(p);
-}
-
-/* Where this object goes: its place in the array around it, or a new root. */
-static struct redis_value *
-value_slot(const redisReadTask *task)
-{
-	struct redis_value *parent;
-
-	if (task->parent == NULL)
-		return (calloc(1, sizeof(*parent)));
-	parent = task->parent->obj;
-	ensure(task->idx >= 0 && (size_t)task->idx < parent->n);
-	return ((struct redis_value *)(uintptr_t)&parent->items[task->idx]);
-}
-
-static void *
-value_string(const redisReadTask *task, char *text, size_t len)
-{
-	struct redis_value *v;
-	char *copy;
-
-	if ((copy = malloc(len + 1)) == NULL)
-		return (NULL);
-	if ((v = value_slot(task)) == NULL) {
-		free(copy);
-		return (NULL);
-	}
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	v->type = task->type == REDIS_REPLY_ERROR ? REDIS_ERROR :
-	    task->type == REDIS_REPLY_STATUS ? REDIS_STATUS : REDIS_STRING;
-	v->text.p = copy;
-	v->text.len = len;
-	return (v);
-}
-
-static void *
-value_array(const redisReadTask *task, int elements)
-{
-	struct redis_value *v, *items = NULL;
-
-	if (elements > 0 &&
-	    (items = calloc((size_t)elements, sizeof(*items))) == NULL)
-		return (NULL);
-	if ((v = value_slot(task)) == NULL) {
-		free(items);
-		return (NULL);
-	}
-	v->type = REDIS_ARRAY;
-	v->items = items;
-	v->n = elements > 0 ? (size_t)elements : 0;
-	return (v);
-}
-
-static void *
-value_integer(const redisReadTask *task, long long n)
-{
-	struct redis_value *v = value_slot(task);
-
-	if (v != NULL) {
-		v->type = REDIS_INTEGER;
-		v->integer = n;
-	}
-	return (v);
-}
-
-static void *
-value_nil(const redisReadTask *task)
-{
-	return (value_slot(task));	/* zeroed: REDIS_NIL */
-}
-
-static redisReplyObjectFunctions value_functions = {
-	.createString = value_string,
-	.createArray = value_array,
-	.createInteger = value_integer,
-	.createNil = value_nil,
-	.freeObject = value_free,
-};
-
-void
-redis_value_error_code(const struct redis_value *v, char out[REDIS_CODE_BYTES])
-{
-	size_t n = 0;
-
-	if (v != NULL && v->type == REDIS_ERROR)
-		while (n < v->text.len && n < REDIS_CODE_BYTES - 1 &&
-		    v->text.p[n] >= 'A' && v->text.p[n] <= 'Z') {
-			out[n] = v->text.p[n];
-			n++;
-		}
-	out[n] = '\0';
-}
-
-bool
-redis_value_is_error(const struct redis_value *v, const char *code)
-{
-	char text[REDIS_CODE_BYTES];
-
-	redis_value_error_code(v, text);
-	return (v != NULL && v->type == REDIS_ERROR && strcmp(text, code) == 0);
-}
 
 /* ---- end of life --------------------------------------------------------------- */
 
@@ -567,7 +444,7 @@ read_replies(struct redis_client *c)
 		if (v == NULL)
 			return;
 		deliver(c, v);
-		value_free(v);
+		redis_value_free(v);
 	}
 }
 
@@ -672,8 +549,7 @@ redis_client_open(struct loop *loop, const struct redis_client_config *cfg,
 	ensure(c->ctx == cfg->ctx);
 	TAILQ_INIT(&c->calls);
 	redis_reply_bounds_init(&c->bounds);
-	c->reader = redisReaderCreateWithFunctions(&value_functions);
-	ensure(c->reader != NULL);
+	c->reader = redis_value_reader();
 	timer_init(&c->connect_timer, loop, on_connect_timer, c);
 	timer_init(&c->call_timer, loop, on_call_timer, c);
 	timer_init(&c->heartbeat, loop, on_heartbeat, c);

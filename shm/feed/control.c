@@ -28,6 +28,7 @@
 #include "lib/ipc/channel.h"
 #include "shm/feed/apply.h"
 #include "shm/feed/redis.h"
+#include "shm/feed/writer.h"
 
 #define CLIENTS_MAX	32	/* administrators, not traffic */
 #define WAITS_MAX	256
@@ -66,6 +67,7 @@ struct feed_control {
 	unsigned		n_waits;
 	uint64_t		last_id;
 	struct timer		deadline;
+	struct log_rate		accept_rate;
 };
 
 /* ---- answers ------------------------------------------------------------------------ */
@@ -347,7 +349,7 @@ change(struct client *c, enum wait_kind kind, const char *host,
 	}
 	if (value != NULL)
 		sync_hash(span_of(host), *value, w->hash);
-	if (feed_redis_write(fc->feed->redis, w->id, span_of(host), value) !=
+	if (feed_writer_put(fc->feed->writer, w->id, span_of(host), value) !=
 	    RC_OK)
 		wait_failed(fc, w, "Redis is down");
 }
@@ -561,14 +563,18 @@ client_new(struct feed_control *fc, int fd)
 static void
 on_accept(evutil_socket_t listener, short what, void *arg)
 {
+	struct feed_control *fc = arg;
+	unsigned suppressed;
 	int fd;
 
 	(void)what;
 	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0)
-		client_new(arg, fd);
-	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-		log_warn("control accept failed errno=%d", errno);
+		client_new(fc, fd);
+	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED &&
+	    log_rate_ok(&fc->accept_rate, 1, &suppressed))
+		log_warn("control accept failed errno=%d suppressed=%u", errno,
+		    suppressed);
 }
 
 struct feed_control *

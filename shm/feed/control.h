@@ -18,7 +18,7 @@ void feed_control_free(struct feed_control **);
 /* The map changed: answer those whose record is live (or gone) now. */
 void feed_control_wake(struct feed_control *);
 
-/* feed_redis_write finished.  code: the error's first word, "" without. */
+/* feed_writer_put finished.  code: the error's first word, "" without. */
 void feed_control_written(struct feed_control *, uint64_t id, enum rc,
     const char *code);
 

@@ -10,9 +10,11 @@
 #include "shm/feed/apply.h"
 #include "shm/feed/control.h"
 #include "shm/feed/redis.h"
+#include "shm/feed/writer.h"
 
 /* relay:nodes lists no more: a hash of 10,000 broken records is one fact. */
 #define ERRORS_MAX	100
+#define LOG_AGAIN_MS	60000	/* a server that stays away */
 
 enum rc
 feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
@@ -43,6 +45,7 @@ feed_fini(struct feed *f)
 {
 	feed_control_free(&f->control);
 	feed_redis_free(&f->redis);
+	feed_writer_free(&f->writer);
 	sync_index_free(&f->index);
 	shm_map_close(&f->map);
 	f->magic = 0;
@@ -53,7 +56,6 @@ static enum rc
 apply(struct feed *f, struct sync_changes *list, const char *source)
 {
 	struct apply_result res;
-	size_t pending = f->pending_delete;
 	enum rc rc;
 
 	obj_check(f, FEED_MAGIC);
@@ -78,9 +80,8 @@ apply(struct feed *f, struct sync_changes *list, const char *source)
 		    res.unchanged, res.refused, sync_live_count(f->index),
 		    (unsigned long long)res.epoch);
 	}
-	if (f->redis != NULL && (res.epoch != 0 || res.refused > 0 ||
-	    res.unchanged > 0 || pending != 0 || source != NULL))
-		feed_redis_report(f->redis);
+	if (f->writer != NULL)
+		feed_writer_report(f->writer);
 	if (f->control != NULL)
 		feed_control_wake(f->control);
 	return (RC_OK);
@@ -132,6 +133,21 @@ feed_read_done(struct feed *f, struct sync_changes *list, size_t single,
 		return (false);
 	f->synced = true;
 	return (true);
+}
+
+void
+feed_log_down(uint64_t *last_ms, const char *what, bool was_up,
+    const char *server, const char *why)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (!was_up && *last_ms != 0 && now - *last_ms < LOG_AGAIN_MS) {
+		log_debug("%s server=%s why=\"%s\"", what, server, why);
+		return;
+	}
+	*last_ms = now;
+	log_warn("%s %s server=%s why=\"%s\": the last good configuration "
+	    "serves", what, was_up ? "lost" : "unreachable", server, why);
 }
 
 /* ---- what is told ---------------------------------------------------------------- */

@@ -2,9 +2,10 @@
  * shm/feed/feed.h - the state of relay-feed and what its parts do with it.
  * Context:   one per process, the loop's thread.
  *
- *   redis.c    Redis -> changes            sync.c   index, diff, delete guard
- *   control.c  feed.sock -> changes        apply.c  changes -> map
- *   feed.c     decides, applies, tells     main.c   start and end
+ *   redis.c    Redis -> changes            sync.c    index, diff, delete guard
+ *   control.c  feed.sock -> changes        apply.c   changes -> map
+ *   feed.c     decides, applies, tells     writer.c  reports, puts -> Redis
+ *   main.c     start and end
  */
 #ifndef RELAY_SHM_FEED_FEED_H
 #define RELAY_SHM_FEED_FEED_H
@@ -23,6 +24,7 @@
 
 struct feed_control;
 struct feed_redis;
+struct feed_writer;
 
 struct feed {
 	unsigned		magic;
@@ -31,6 +33,7 @@ struct feed {
 	struct shm_map		*map;		/* owned */
 	struct sync_index	*index;		/* owned */
 	struct feed_redis	*redis;		/* owned; NULL: none configured */
+	struct feed_writer	*writer;	/* owned; there is one if redis */
 	struct feed_control	*control;	/* owned; NULL: no socket */
 	char			node[FEED_NODE_BYTES];
 	unsigned		max_delete_percent;
@@ -58,6 +61,11 @@ enum rc feed_apply(struct feed *, struct sync_changes *) must_check;
  */
 bool feed_read_done(struct feed *, struct sync_changes *, size_t single,
     bool accept);
+
+/* A Redis link is away: one line when it goes, then one a minute.  *last_ms is
+ * the caller's, 0 after it came up. */
+void feed_log_down(uint64_t *last_ms, const char *what, bool was_up,
+    const char *server, const char *why);
 
 /* JSON for `status` and for relay:nodes; the buffer is empty before. */
 void feed_status(struct feed *, struct buffer *out);

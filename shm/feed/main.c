@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@
 #include "shm/feed/control.h"
 #include "shm/feed/feed.h"
 #include "shm/feed/redis.h"
+#include "shm/feed/writer.h"
 
 #define EXIT_MAP_BAD	3	/* of --verify */
 #define CONF_BYTES_MAX	(1u << 20)
@@ -104,12 +106,19 @@ start_failed(struct process *p, const char *fmt, ...)
 	fatal(1, "start failed: %s", why);
 }
 
+/* The child's part.  Dying by SIGBUS is an answer: no handler, no core. */
 static int
 verify_main(const char *folder)
 {
+	struct rlimit none = { 0, 0 };
 	uint64_t records;
-	enum rc rc = shm_map_verify(folder, &records);
+	enum rc rc;
 
+	(void)signal(SIGBUS, SIG_DFL);
+	(void)signal(SIGSEGV, SIG_DFL);
+	(void)signal(SIGABRT, SIG_DFL);
+	(void)setrlimit(RLIMIT_CORE, &none);
+	rc = shm_map_verify(folder, &records);
 	if (rc == RC_OK || rc == RC_NOTFOUND)
 		return (0);
 	log_warn("map not sound folder=%s rc=%s after=%llu", folder,
@@ -168,7 +177,8 @@ move_aside(struct process *p, const char *folder)
 static void
 open_map(struct process *p)
 {
-	char *folder = xasprintf("%s/map", p->conf->state_dir);
+	char *folder = xasprintf("%s/" SHM_MAP_FOLDER,
+	    p->conf->state_dir);
 	struct shm_map *map = NULL;
 	bool sound = map_is_sound(p, folder);
 	enum rc rc;
@@ -227,6 +237,9 @@ start_redis(struct process *p)
 	    servers != NULL && servers[0] != '\0' ? servers : NULL);
 	rc = feed_redis_new(&p->feed, p->dns, &cfg,
 	    p->conf->compare_interval_s, &p->feed.redis, why, sizeof(why));
+	if (rc == RC_OK)
+		rc = feed_writer_new(&p->feed, p->dns, &cfg, &p->feed.writer,
+		    why, sizeof(why));
 	if (rc != RC_OK)
 		start_failed(p, "redis: %s", why);
 }

@@ -1,11 +1,11 @@
 /*
  * shm/feed/redis.c - from messages and answers of Redis to changes.
  *
- * Three connections: `reader` answers HSCAN and HMGET; `subscriber` is a second
- * one to the same server (another replica could lag behind the hint); `writer`
- * goes to the write endpoint.  The order is fixed: subscribe, read everything,
- * then follow hints; a hint that comes during the read is followed at once
- * (sync_settle).  Losing either of the first two starts all over.
+ * Two connections: `reader` answers HSCAN and HMGET; `subscriber` is a second
+ * one to the same server (another replica could lag behind the hint).  What is
+ * written goes another way: writer.c.  The order is fixed: subscribe, read
+ * everything, then follow hints; a hint that comes during the read is followed
+ * at once (sync_settle).  Losing either connection starts all over.
  */
 #include "shm/feed/redis.h"
 
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
@@ -22,15 +21,11 @@
 #include "shm/feed/control.h"
 
 #define KEY_RELAYS	"relay:relays"
-#define KEY_NODES	"relay:nodes"
 #define CHANNEL		"relay:updates"
 
 #define COALESCE_MS	20	/* hints of one script become one transaction */
 #define COMMAND_MS	10000	/* a piece may be slow on a busy server */
-#define WRITE_MS	5000	/* somebody waits at a control socket */
-#define REPORT_MS	100	/* between reports: a burst is one */
 #define RETRY_MS	2000	/* after a full read that failed */
-#define LOG_AGAIN_MS	60000	/* a server that stays away: once a minute */
 #define SCAN_COUNT	"64"	/* 64 relays of the largest size fit one reply */
 #define BATCH_MAX	64	/* likewise for HMGET */
 #define HINTS_MAX	4096	/* more at once: reading everything is cheaper */
@@ -44,14 +39,6 @@ struct hint {
 };
 STAILQ_HEAD(hints, hint);
 
-/* A write under way for the control socket. */
-struct write_call {
-	TAILQ_ENTRY(write_call)	link;
-	struct feed_redis	*redis;	/* borrowed: owns us */
-	uint64_t		id;
-	struct hint		*hint;	/* owned: the field */
-};
-
 struct feed_redis {
 	unsigned		magic;
 #define FEED_REDIS_MAGIC	0x2ed1f33d
@@ -63,7 +50,7 @@ struct feed_redis {
 	struct redis_client	*subscriber;	/* owned; NULL while down */
 	unsigned		subscriptions;	/* answers still to come */
 	bool			up;		/* subscribed */
-	uint64_t		reader_log_ms;	/* last line about it being away */
+	uint64_t		log_ms;	/* last line about it being away */
 
 	/* full read */
 	bool			reading;
@@ -80,14 +67,6 @@ struct feed_redis {
 	bool			want_read;	/* a hint said: everything */
 	struct timer		coalesce;
 	struct hints		batch;		/* owned; being asked for */
-
-	/* reports and writes */
-	struct redis_endpoint	*writer;	/* owned */
-	uint64_t		writer_log_ms;
-	bool			muted;	/* until it reconnects */
-	struct timer		report;
-	bool			report_due;
-	TAILQ_HEAD(, write_call) writes;	/* owned */
 };
 
 static void read_begin(struct feed_redis *);
@@ -146,7 +125,7 @@ hint_all(struct feed_redis *r)
 static void
 hint_field(struct feed_redis *r, struct span field)
 {
-	const struct hint *h;
+	struct hint *h;
 
 	STAILQ_FOREACH(h, &r->hints, link)
 		if (span_eq(h->field, field))
@@ -155,7 +134,8 @@ hint_field(struct feed_redis *r, struct span field)
 		hint_all(r);
 		return;
 	}
-	STAILQ_INSERT_TAIL(&r->hints, hint_new(field), link);
+	h = hint_new(field);
+	STAILQ_INSERT_TAIL(&r->hints, h, link);
 	r->n_hints++;
 	coalesce_arm(r);
 }
@@ -451,25 +431,9 @@ on_reader_up(void *arg, struct redis_client *client)
 	struct feed_redis *r = arg;
 
 	(void)client;		/* used once the subscription stands */
-	r->reader_log_ms = 0;
+	r->log_ms = 0;
 	r->subscriber = redis_endpoint_open_second(r->reader, &subscriber_ops,
 	    r);
-}
-
-/* A link that was up is one line; one that stays away a line a minute. */
-static void
-log_down(uint64_t *last_ms, const char *what, bool was_up, const char *server,
-    const char *why)
-{
-	uint64_t now = clock_mono_ms();
-
-	if (!was_up && *last_ms != 0 && now - *last_ms < LOG_AGAIN_MS) {
-		log_debug("%s server=%s why=\"%s\"", what, server, why);
-		return;
-	}
-	*last_ms = now;
-	log_warn("%s %s server=%s why=\"%s\": the last good configuration "
-	    "serves", what, was_up ? "lost" : "unreachable", server, why);
 }
 
 static void
@@ -477,7 +441,7 @@ on_reader_down(void *arg, bool was_up, const char *server, const char *why)
 {
 	struct feed_redis *r = arg;
 
-	log_down(&r->reader_log_ms, "redis", was_up, server, why);
+	feed_log_down(&r->log_ms, "redis", was_up, server, why);
 	r->up = false;
 	redis_client_close(&r->subscriber);
 	if (r->reading)
@@ -494,160 +458,6 @@ static const struct redis_endpoint_ops reader_ops = {
 	.on_down = on_reader_down,
 };
 
-/* ---- reports and writes -------------------------------------------------------------------- */
-
-static void
-on_reported(void *arg, enum rc rc, const struct redis_value *v)
-{
-	struct feed_redis *r = arg;
-	char code[REDIS_CODE_BYTES];
-
-	if (rc != RC_OK || v->type != REDIS_ERROR)
-		return;
-	/* READONLY, NOPERM, OOM: the map is served all the same. */
-	redis_value_error_code(v, code);
-	if (!r->muted)
-		log_warn("relay:nodes not written code=%s server=%s: no reports "
-		    "until it reconnects", code[0] != '\0' ? code : "?",
-		    redis_endpoint_server(r->writer));
-	r->muted = true;
-}
-
-static void
-send_report(struct feed_redis *r)
-{
-	struct redis_client *client = redis_endpoint_client(r->writer);
-	struct buffer json;
-	struct span words[4];
-
-	if (client == NULL || r->muted)
-		return;			/* on_writer_up reports anew */
-	buffer_init(&json, 0, false);
-	feed_report(r->feed, &json);
-	words[0] = SPAN_LIT("HSET");
-	words[1] = SPAN_LIT(KEY_NODES);
-	words[2] = span_of(r->feed->node);
-	words[3].p = buffer_data(&json);
-	words[3].len = buffer_len(&json);
-	(void)!redis_command(client, COMMAND_MS, on_reported, r, 4, words);
-	buffer_fini(&json);
-}
-
-/* The first of a burst goes out at once, the rest as one. */
-static void
-on_report_timer(void *arg)
-{
-	struct feed_redis *r = arg;
-
-	if (!r->report_due)
-		return;
-	r->report_due = false;
-	send_report(r);
-	timer_start_ms(&r->report, REPORT_MS);
-}
-
-void
-feed_redis_report(struct feed_redis *r)
-{
-	obj_check(r, FEED_REDIS_MAGIC);
-	r->report_due = true;
-	if (!timer_running(&r->report))
-		timer_start_ms(&r->report, 0);
-}
-
-static void
-on_writer_up(void *arg, struct redis_client *client)
-{
-	struct feed_redis *r = arg;
-
-	(void)client;
-	r->muted = false;
-	r->writer_log_ms = 0;
-	if (r->feed->applied_ms != 0)
-		feed_redis_report(r);
-}
-
-static void
-on_writer_down(void *arg, bool was_up, const char *server, const char *why)
-{
-	struct feed_redis *r = arg;
-
-	log_down(&r->writer_log_ms, "redis for writing", was_up, server, why);
-}
-
-static const struct redis_endpoint_ops writer_ops = {
-	.on_up = on_writer_up,
-	.on_down = on_writer_down,
-};
-
-static void
-write_call_free(struct write_call *w)
-{
-	TAILQ_REMOVE(&w->redis->writes, w, link);
-	free(w->hint);
-	free(w);
-}
-
-static void
-on_written(void *arg, enum rc rc, const struct redis_value *v)
-{
-	struct write_call *w = arg;
-	struct feed_redis *r = w->redis;
-	char code[REDIS_CODE_BYTES] = "";
-	uint64_t id = w->id;
-
-	if (rc == RC_OK && v->type == REDIS_ERROR) {
-		redis_value_error_code(v, code);
-		rc = RC_DENIED;
-	}
-	/* The published hint may be refused by an ACL: do not depend on it. */
-	if (rc == RC_OK && r->up)
-		hint_field(r, w->hint->field);
-	write_call_free(w);
-	feed_control_written(r->feed->control, id, rc, code);
-}
-
-enum rc
-feed_redis_write(struct feed_redis *r, uint64_t id, struct span field,
-    const struct span *value)
-{
-	struct redis_client *client = redis_endpoint_client(r->writer);
-	struct span words[4] = {
-		value != NULL ? SPAN_LIT("HSET") : SPAN_LIT("HDEL"),
-		SPAN_LIT(KEY_RELAYS), field,
-	};
-	struct write_call *w;
-	struct buffer text;
-	enum rc rc;
-
-	obj_check(r, FEED_REDIS_MAGIC);
-	if (client == NULL)
-		return (RC_UNAVAILABLE);
-	if (value != NULL)
-		words[3] = *value;
-	w = xcalloc(1, sizeof(*w));
-	w->redis = r;
-	w->id = id;
-	w->hint = hint_new(field);
-	TAILQ_INSERT_TAIL(&r->writes, w, link);
-	rc = redis_command(client, WRITE_MS, on_written, w,
-	    value != NULL ? 4 : 3, words);
-	if (rc != RC_OK) {
-		write_call_free(w);
-		return (rc);
-	}
-	buffer_init(&text, 0, false);
-	buffer_puts(&text, "relays ");
-	buffer_put(&text, field.p, field.len);
-	words[0] = SPAN_LIT("PUBLISH");
-	words[1] = SPAN_LIT(CHANNEL);
-	words[2].p = buffer_data(&text);
-	words[2].len = buffer_len(&text);
-	(void)!redis_command(client, WRITE_MS, NULL, NULL, 3, words);
-	buffer_fini(&text);
-	return (RC_OK);
-}
-
 /* ---- life ----------------------------------------------------------------------------------- */
 
 enum rc
@@ -660,6 +470,14 @@ feed_redis_accept(struct feed_redis *r)
 	if (!r->reading)		/* else read_complete begins it */
 		read_begin(r);
 	return (RC_OK);
+}
+
+void
+feed_redis_hint(struct feed_redis *r, struct span field)
+{
+	obj_check(r, FEED_REDIS_MAGIC);
+	if (r->up)
+		hint_field(r, field);	/* else all is read soon */
 }
 
 bool
@@ -685,16 +503,10 @@ feed_redis_new(struct feed *feed, struct net_dns *dns,
 	STAILQ_INIT(&r->changes);
 	STAILQ_INIT(&r->hints);
 	STAILQ_INIT(&r->batch);
-	TAILQ_INIT(&r->writes);
 	timer_init(&r->compare, feed->loop, on_compare, r);
 	timer_init(&r->coalesce, feed->loop, on_coalesced, r);
-	timer_init(&r->report, feed->loop, on_report_timer, r);
 	rc = redis_endpoint_new(feed->loop, dns, cfg, REDIS_FOR_READING,
 	    &reader_ops, r, &r->reader, why, why_size);
-	if (rc == RC_OK)
-		rc = redis_endpoint_new(feed->loop, dns, cfg,
-		    REDIS_FOR_WRITING, &writer_ops, r, &r->writer, why,
-		    why_size);
 	if (rc != RC_OK) {
 		feed_redis_free(&r);
 		return (rc);
@@ -707,7 +519,6 @@ void
 feed_redis_free(struct feed_redis **rp)
 {
 	struct feed_redis *r = *rp;
-	struct write_call *w;
 
 	*rp = NULL;
 	if (r == NULL)
@@ -715,9 +526,6 @@ feed_redis_free(struct feed_redis **rp)
 	obj_check(r, FEED_REDIS_MAGIC);
 	redis_client_close(&r->subscriber);
 	redis_endpoint_free(&r->reader);
-	redis_endpoint_free(&r->writer);
-	while ((w = TAILQ_FIRST(&r->writes)) != NULL)
-		write_call_free(w);
 	if (r->reading)
 		sync_read_abort(r->feed->index);
 	sync_changes_fini(&r->changes);
@@ -725,7 +533,6 @@ feed_redis_free(struct feed_redis **rp)
 	hints_fini(&r->batch);
 	timer_fini(&r->compare);
 	timer_fini(&r->coalesce);
-	timer_fini(&r->report);
 	r->magic = 0;
 	free(r);
 }

@@ -1,6 +1,6 @@
 /*
- * shm/feed/redis.h - the feed's side of Redis: subscribe, then read all, then
- * follow hints; write reports and what the control socket asks for.
+ * shm/feed/redis.h - the feed's reading side of Redis: subscribe, then read
+ * all, then follow hints.
  * Context:   the loop's thread.
  * Ownership: feed.c owns it; it borrows the feed.
  */
@@ -29,14 +29,7 @@ bool feed_redis_is_up(const struct feed_redis *);
  * feed_control_read_done tells when.  RC_UNAVAILABLE while down. */
 enum rc feed_redis_accept(struct feed_redis *) must_check;
 
-/*
- * HSET (value given) or HDEL of relay:relays, then PUBLISH of the hint, at the
- * write endpoint.  RC_OK: feed_control_written(id) follows; RC_UNAVAILABLE.
- */
-enum rc feed_redis_write(struct feed_redis *, uint64_t id, struct span field,
-    const struct span *value) must_check;
-
-/* Something that relay:nodes tells has changed. */
-void feed_redis_report(struct feed_redis *);
+/* As if this hint had come by the channel. */
+void feed_redis_hint(struct feed_redis *, struct span field);
 
 #endif

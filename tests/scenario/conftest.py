@@ -540,7 +540,7 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if report.when == "call" and report.failed:
         for value in item.funcargs.values():
-            stacks = value if isinstance(value, list) else [value]
+            stacks = getattr(value, "stacks", [value])
             for s in stacks:
                 if isinstance(s, Stack):
                     text = s.logs()

@@ -84,8 +84,8 @@ def test_bad_records_are_named_and_the_old_one_stays(stack, origin, host, change
     assert "4111" not in json.dumps(fault), key
     reply = stack.post(host.lower(), "/pay", b'{"card":{"number":"1"}}')
     assert reply.status == 200 and b"ev:QkTC" in origin.last().body
-    errors = stack.status()["feed"]["errors"]
-    assert any(host in e["key"] for e in errors)
+    until("relayctl status says so too", lambda: any(
+        host in e["key"] for e in stack.status()["feed"]["errors"]))
     if host == host.lower():            # mended: the report clears
         stack.push(host, good)
         until("report is clear", lambda: not node(stack).get("errors"))
@@ -149,12 +149,14 @@ def test_relay_put_with_redis_writes_redis(stack, origin):
 
 
 def test_replica_with_a_write_endpoint(make_stack, origin, tmp_path):
-    primary = Redis(tmp_path, None)
+    primary = Redis(tmp_path, None, "--repl-diskless-sync-delay", 0)
     try:
-        stack = make_stack(redis_options=("--replicaof", f"127.0.0.1 {primary.port}"),
+        stack = make_stack(redis_options=("--replicaof", "127.0.0.1", primary.port),
                            conf=f'redis_write = "127.0.0.1:{primary.port}"\n',
                            e3_conf=f'redis_write = "127.0.0.1:{primary.port}"\n')
         text = json.dumps(stack.relay_json(origin, PAY))
+        until("the replica follows",
+              lambda: "master_link_status:up" in stack.redis.cli("INFO", "replication"))
         primary.cli("-x", "HSET", "relay:relays", "r.test", data=text)
         primary.cli("PUBLISH", "relay:updates", "relays r.test")
         until("live from the replica", lambda: stack.get("r.test").status == 200)
@@ -165,9 +167,11 @@ def test_replica_with_a_write_endpoint(make_stack, origin, tmp_path):
 
 
 def test_readonly_replica_stops_reporting_not_the_feed(make_stack, origin, tmp_path):
-    primary = Redis(tmp_path, None)
+    primary = Redis(tmp_path, None, "--repl-diskless-sync-delay", 0)
     try:
-        stack = make_stack(redis_options=("--replicaof", f"127.0.0.1 {primary.port}"))
+        stack = make_stack(redis_options=("--replicaof", "127.0.0.1", primary.port))
+        until("the replica follows",
+              lambda: "master_link_status:up" in stack.redis.cli("INFO", "replication"))
         primary.cli("-x", "HSET", "relay:relays", "r.test",
                     data=json.dumps(stack.relay_json(origin, PAY)))
         primary.cli("PUBLISH", "relay:updates", "relays r.test")

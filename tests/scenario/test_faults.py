@@ -231,9 +231,11 @@ def test_reload_under_load_loses_nothing(loaded, origin):
 def test_reload_of_a_broken_file_keeps_the_running_generation(loaded, origin):
     conf = loaded.dir / "relay.conf"
     good = conf.read_text()
-    conf.write_text(good + "\nworkers = 99999\n")
-    r = loaded.ctl("reload", "--wait", code=1)
+    conf.write_text(good.replace("workers = 2", "workers = 99999"))
+    r = loaded.ctl("reload", "--wait", code=2)          # relayctl reads it too
     assert b"workers" in r.stderr and b"relay.conf" in r.stderr
+    loaded.relayd.kill(signal.SIGHUP)
+    loaded.wait_log("reload-refused")
     conf.write_text(good.replace(str(loaded.cert[0]), "/nonexistent.pem"))
     r = loaded.ctl("reload", "--wait", code=1)
     assert b"nonexistent" in r.stderr

@@ -49,7 +49,7 @@ static const struct record zone[] = {
 
 static struct {
 	struct loop	*loop;
-	struct event	*ev_udp, *ev_tcp;
+	struct event	*ev_udp, *ev_tcp, *ev_conn;
 	int		udp, tcp;
 	struct net_dns	*dns;
 	unsigned	queries, tcp_queries;
@@ -200,29 +200,41 @@ on_udp(evutil_socket_t fd, short what, void *arg)
 	    (ssize_t)size);
 }
 
+/* Questions over TCP: small enough to come whole, maybe two at once. */
 static void
-on_tcp(evutil_socket_t fd, short what, void *arg)
+on_tcp_question(evutil_socket_t fd, short what, void *arg)
 {
-	unsigned char q[514], out[2050];
-	int c = accept(fd, NULL, NULL);
-	size_t at = 2, size;
+	unsigned char q[1024], out[2050];
+	ssize_t n = recv(fd, q, sizeof(q), 0);
+	size_t size;
 
 	(void)what;
 	(void)arg;
-	ensure(c >= 0);
-	/* c-ares sends both questions at once over one connection. */
-	while (recv(c, q, 2, MSG_WAITALL) == 2) {
-		size = (size_t)q[0] << 8 | q[1];
-		ensure(size <= sizeof(q) - 2);
-		ensure(recv(c, q, size, MSG_WAITALL) == (ssize_t)size);
-		size = reply(q, out + 2, true);
-		(void)put16(out, (unsigned)size);
-		ensure(send(c, out, size + at, MSG_NOSIGNAL) ==
-		    (ssize_t)(size + at));
-		if (recv(c, q, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
-			break;
+	if (n <= 0) {
+		event_free(t.ev_conn);
+		t.ev_conn = NULL;
+		close(fd);
+		return;
 	}
-	close(c);
+	for (ssize_t at = 0; at < n; at += 2 + (q[at] << 8 | q[at + 1])) {
+		size = reply(q + at + 2, out + 2, true);
+		(void)put16(out, (unsigned)size);
+		ensure(send(fd, out, size + 2, MSG_NOSIGNAL) ==
+		    (ssize_t)(size + 2));
+	}
+}
+
+static void
+on_tcp(evutil_socket_t fd, short what, void *arg)
+{
+	int c = accept(fd, NULL, NULL);
+
+	(void)what;
+	(void)arg;
+	ensure(c >= 0 && t.ev_conn == NULL);
+	t.ev_conn = event_new(loop_base(t.loop), c, EV_READ | EV_PERSIST,
+	    on_tcp_question, NULL);
+	event_add(t.ev_conn, NULL);
 }
 
 static int
@@ -259,6 +271,10 @@ teardown(void **state)
 {
 	(void)state;
 	net_dns_free(&t.dns);
+	if (t.ev_conn != NULL) {
+		close(event_get_fd(t.ev_conn));
+		event_free(t.ev_conn);
+	}
 	event_free(t.ev_udp);
 	event_free(t.ev_tcp);
 	fd_close(&t.udp);

@@ -52,7 +52,7 @@ want_control(const char *name)
 static const char *
 path_of(const char *name)
 {
-	static char path[128];
+	static char path[96];	/* fits sun_path */
 
 	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
 	return (path);

@@ -161,7 +161,7 @@ test_files_that_are_not_there(void **state)
 {
 	static const char *const names[] = { "a.key", "link/feed.key",
 	    "link/ca.pem", "root.key", "e3.conf", "relay.conf" };
-	char message[128];
+	char message[192];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		(void)unlink(path_of(names[i]));

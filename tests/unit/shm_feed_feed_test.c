@@ -26,6 +26,7 @@
 #include "shm/feed/control.h"
 #include "shm/feed/feed.h"
 #include "shm/feed/redis.h"
+#include "shm/feed/writer.h"
 
 #define TICK_MS		5
 #define TICKS_MAX	2000
@@ -83,7 +84,8 @@ feed_up(bool redis)
 	if (!redis)
 		assert_int_equal(feed_start_alone(&s.feed), RC_OK);
 	else if (feed_redis_new(&s.feed, s.dns, &cfg, 3600, &s.feed.redis,
-	    why, sizeof(why)) != RC_OK)
+	    why, sizeof(why)) != RC_OK || feed_writer_new(&s.feed, s.dns,
+	    &cfg, &s.feed.writer, why, sizeof(why)) != RC_OK)
 		fail_msg("%s", why);
 }
 

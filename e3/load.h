@@ -1,0 +1,16 @@
+/*
+ * e3/load.h - the helper's ops: sealed records become active keys, and the
+ * engine begins to serve.
+ * Context:   handlers on the network thread; records are opened on crypto
+ *            threads and published by the network thread (call->finish).
+ *
+ * A key becomes active here and nowhere else.
+ */
+#ifndef RELAY_E3_LOAD_H
+#define RELAY_E3_LOAD_H
+
+#include "e3/dispatch.h"
+
+e3_handler e3_load_records, e3_checksum, e3_set_ready;
+
+#endif
