@@ -58,7 +58,7 @@ print_nodes(const struct body_json *doc, const struct body_nodelist *list,
 static enum ctl_exit
 compile(const char *text, struct body_jsonpath **path)
 {
-	struct body_jsonpath_fault fault = { 0, "not valid" };
+	struct body_jsonpath_fault fault = { .reason = "not valid" };
 	enum rc rc = body_jsonpath_compile(span_of(text), path, &fault);
 
 	if (rc == RC_OK)
@@ -71,7 +71,7 @@ enum ctl_exit
 ctl_select(struct ctl *ctl)
 {
 	struct body_jsonpath *path = NULL;
-	struct body_json_fault fault = { 0, "not valid" };
+	struct body_json_fault fault = { .reason = "not valid" };
 	struct body_nodelist list = { NULL, 0, 0 };
 	struct body_json doc = { .nodes = NULL };
 	struct buffer text, out;

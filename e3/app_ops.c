@@ -15,7 +15,7 @@
 #include "lib/base/secret.h"
 
 #define COST_RECORD	(2 * E3_COST_ECDH)	/* two public keys derived */
-#define LIST_PIECE	3000	/* entries of ~80 bytes: below one piece */
+#define LIST_PIECE	512	/* entries of at most ~400 bytes: below one piece */
 #define NEW_APP_PAIRS	2	/* one of each curve */
 #define KEY_RANDOM_BYTES	32
 #define KEY_MARK_CHARS	6
@@ -32,16 +32,33 @@ answer(struct e3_call *c, struct buffer *body, bool more)
 struct list {
 	struct e3_call	*call;		/* borrowed: for one walk */
 	struct buffer	b;
-	size_t		left;		/* entries not yet listed */
-	size_t		piece;		/* entries missing in this piece */
+	size_t		n, at;		/* entries: all, the next one */
 	enum rpc_status	status;
 };
 
+/* Before each entry: ends a full piece and begins the next one. */
 static void
-list_piece(struct list *l)
+list_next(struct list *l)
 {
-	l->piece = l->left < LIST_PIECE ? l->left : LIST_PIECE;
-	rpc_put_array(&l->b, l->piece);
+	size_t left = l->n - l->at;
+
+	if (l->at % LIST_PIECE == 0) {
+		if (l->at != 0 && l->status == RPC_STATUS_OK)
+			l->status = answer(l->call, &l->b, true);
+		rpc_put_array(&l->b, left < LIST_PIECE ? left : LIST_PIECE);
+	}
+	l->at++;
+}
+
+static enum rpc_status
+list_end(struct list *l)
+{
+	if (l->n == 0)
+		rpc_put_array(&l->b, 0);
+	if (l->status == RPC_STATUS_OK)
+		l->status = answer(l->call, &l->b, false);
+	buffer_fini(&l->b);
+	return (l->status);
 }
 
 static void
@@ -49,61 +66,54 @@ list_app(void *arg, const struct e3_app *app)
 {
 	struct list *l = arg;
 
+	list_next(l);
 	rpc_put_array(&l->b, 4);
 	rpc_put_str(&l->b, app->id);
 	rpc_put_u64(&l->b, app->version);
 	rpc_put_str(&l->b, "active");
 	rpc_put_u64(&l->b, app->created_ms);
-	l->left--;
-	if (--l->piece != 0 || l->left == 0)
-		return;
-	if (l->status == RPC_STATUS_OK)
-		l->status = answer(l->call, &l->b, true);
-	list_piece(l);
 }
 
 enum rpc_status
 e3_list_apps(struct e3_engine *e, struct e3_call *c)
 {
-	struct list l = { .call = c, .left = e3_keyring_apps(e->keyring),
+	struct list l = { .call = c, .n = e3_keyring_apps(e->keyring),
 	    .status = RPC_STATUS_OK };
 
 	buffer_init(&l.b, 0, false);
-	list_piece(&l);
 	e3_keyring_each(e->keyring, list_app, &l);
-	if (l.status == RPC_STATUS_OK)
-		l.status = answer(c, &l.b, false);
-	buffer_fini(&l.b);
-	return (l.status);
+	return (list_end(&l));
+}
+
+static void
+list_key(struct list *l, const struct e3_api_key *k)
+{
+	list_next(l);
+	rpc_put_array(&l->b, 4);
+	rpc_put_str(&l->b, k->id);
+	rpc_put_str(&l->b, k->revoked ? "revoked" : "active");
+	rpc_put_u64(&l->b, k->created_ms);
+	rpc_put_array(&l->b, k->n_scopes);
+	for (unsigned i = 0; i < k->n_scopes; i++)
+		rpc_put_str(&l->b, k->scopes[i]);
 }
 
 enum rpc_status
 e3_list_keys(struct e3_engine *e, struct e3_call *c)
 {
+	struct list l = { .call = c, .status = RPC_STATUS_OK };
 	enum rpc_status status;
 	struct span id;
-	struct buffer b;
 
 	if (!rpc_get_bytes(rpc_map_get(c->frame.body, "app"), &id))
 		return (RPC_STATUS_BAD_REQUEST);
 	if ((status = e3_dispatch_app(e, c, id)) != RPC_STATUS_OK)
 		return (status);
-	buffer_init(&b, 0, false);
-	rpc_put_array(&b, c->app->n_keys);
-	for (unsigned i = 0; i < c->app->n_keys; i++) {
-		const struct e3_api_key *k = &c->app->keys[i];
-
-		rpc_put_array(&b, 4);
-		rpc_put_str(&b, k->id);
-		rpc_put_str(&b, k->revoked ? "revoked" : "active");
-		rpc_put_u64(&b, k->created_ms);
-		rpc_put_array(&b, k->n_scopes);
-		for (unsigned s = 0; s < k->n_scopes; s++)
-			rpc_put_str(&b, k->scopes[s]);
-	}
-	status = answer(c, &b, false);
-	buffer_fini(&b);
-	return (status);
+	buffer_init(&l.b, 0, false);
+	l.n = c->app->n_keys;
+	for (unsigned i = 0; i < c->app->n_keys; i++)
+		list_key(&l, &c->app->keys[i]);
+	return (list_end(&l));
 }
 
 /* ---- CreateApp, CreateKey, RevokeKey: the next record of an app ---- */

@@ -19,7 +19,6 @@
 #define E3_SYSTEM_APP		"app_system"	/* holds certificate keys */
 
 struct e3_engine {
-	const char		*name;		/* announced, for the log */
 	const uint8_t		*root_key;	/* view: the platform's */
 	struct e3_keyring	*keyring;
 	struct e3_sched		*sched;

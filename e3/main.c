@@ -265,7 +265,6 @@ start_engine(struct process *p, const struct options *o,
 	unsigned n = 0;
 
 	p->loop = loop_new();
-	p->engine.name = o->name;
 	p->engine.root_key = e3_platform_root_key(platform);
 	p->engine.keyring = e3_keyring_new();
 	p->engine.auth_cache_s = o->auth_cache_s;

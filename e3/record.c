@@ -49,6 +49,7 @@ static void
 put_document(struct buffer *b, const struct e3_app *a)
 {
 	uint8_t be[LENGTH_BYTES] = { 0 };
+	char *length;
 	size_t n;
 
 	buffer_put(b, be, sizeof(be));
@@ -66,8 +67,10 @@ put_document(struct buffer *b, const struct e3_app *a)
 	for (unsigned i = 0; i < a->n_keys; i++)
 		put_key(b, &a->keys[i]);
 	n = buffer_len(b) - LENGTH_BYTES;
+	length = buffer_data(b);
+	ensure(length != NULL);
 	for (int i = 0; i < LENGTH_BYTES; i++)
-		buffer_data(b)[i] = (char)(n >> (24 - 8 * i));
+		length[i] = (char)(n >> (24 - 8 * i));
 }
 
 enum rc

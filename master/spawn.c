@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/fd.h"
@@ -300,6 +301,7 @@ child_main(const struct birth *b)
 	/* A Ctrl-C at our terminal is for the master, which then ends its
 	 * children in order. */
 	(void)setpgid(0, 0);
+	(void)umask(007);	/* modes are chosen with the group in mind */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	move_fds(b);

@@ -52,16 +52,20 @@ on_pause_over(void *arg)
 static void
 on_listener(evutil_socket_t lfd, short what, void *arg)
 {
+	static struct log_rate rate;
 	struct listener *l = arg;
 	struct accept *a = l->accept;
 	struct worker *w = a->wrk;
+	unsigned suppressed;
 	int fd;
 
 	(void)what;
 	for (int i = 0; i < ACCEPTS_PER_WAKE && a->started; i++) {
 		if (w->n_live >= w->conf->max_connections) {
-			log_warn("connection limit reached max_connections=%u",
-			    w->conf->max_connections);
+			if (log_rate_ok(&rate, 1, &suppressed))
+				log_warn("connection limit reached "
+				    "max_connections=%u suppressed=%u",
+				    w->conf->max_connections, suppressed);
 			a->full = true;
 			watch(a, false);
 			return;

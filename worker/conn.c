@@ -20,6 +20,8 @@
 #include "worker/ingress.h"
 #include "worker/transaction.h"
 
+#define INPUT_BYTES	65536	/* what a stream takes in by itself */
+
 static void on_ready(void *);
 static void on_input(void *);
 static void on_drained(void *);
@@ -159,11 +161,15 @@ conn_close(struct conn *c, enum close_reason why)
 	net_stream_close(&c->stream);
 }
 
-/* Answered and done: the stream flushes, says goodbye and lingers by itself. */
-static void
-conn_finish(struct conn *c)
+/* The stream flushes, says goodbye and lingers by itself. */
+void
+conn_finish(struct conn *c, enum close_reason why)
 {
-	bury(c, CLOSE_ANSWERED);
+	obj_check(c, CONN_MAGIC);
+	ensure(c->exchange == NULL);
+	if (c->state == CONN_CLOSED)
+		return;
+	bury(c, why);
 	net_stream_finish(&c->stream, c->wrk->conf->linger_ms);
 }
 
@@ -223,6 +229,7 @@ parse(struct conn *c)
 	    &c->wrk->head_limits);
 	switch (rc) {
 	case RC_OK:
+		c->asked = true;
 		c->exchange = ingress_begin(c);
 		if (c->exchange == NULL)
 			return;			/* refused, perhaps closed */
@@ -279,12 +286,9 @@ conn_answered(struct conn *c, bool keep)
 static void
 flushed(struct conn *c)
 {
-	if (c->close_after || c->wrk->draining) {
-		conn_finish(c);
-		return;
-	}
-	if (c->eof && buffer_len(net_stream_input(c->stream)) == 0) {
-		conn_finish(c);
+	if (c->close_after || c->wrk->draining ||
+	    (c->eof && buffer_len(net_stream_input(c->stream)) == 0)) {
+		conn_finish(c, CLOSE_ANSWERED);
 		return;
 	}
 	set_state(c, CONN_IDLE);
@@ -340,8 +344,10 @@ on_eof(void *arg)
 	c->eof = true;
 	switch (c->state) {
 	case CONN_HANDSHAKE:
-	case CONN_IDLE:
 		conn_close(c, CLOSE_CLIENT_END);
+		return;
+	case CONN_IDLE:
+		conn_finish(c, CLOSE_CLIENT_END);
 		return;
 	case CONN_HEAD:
 		conn_close(c, CLOSE_CLIENT_CUT);
@@ -380,7 +386,7 @@ on_timer(void *arg)
 		conn_close(c, CLOSE_HANDSHAKE_TIMEOUT);
 		return;
 	case CONN_IDLE:
-		conn_close(c, CLOSE_IDLE_TIMEOUT);
+		conn_finish(c, CLOSE_IDLE_TIMEOUT);
 		return;
 	case CONN_HEAD:
 		refuse_head(c, ERROR_CLIENT_TIMEOUT,
@@ -421,12 +427,11 @@ conn_new(struct worker *w, int fd)
 	timer_init(&c->timer, w->loop, on_timer, c);
 	c->stream = net_stream_accept(w->loop, fd, certs_store_default(w->certs),
 	    &conn_ops, c);
+	/* A whole head must fit, or its limit would be a silent stall. */
+	if (w->head_limits.head_bytes > INPUT_BYTES)
+		net_stream_set_input_high(c->stream, w->head_limits.head_bytes);
 	TAILQ_INSERT_TAIL(&w->live, c, link);
 	w->n_live++;
-	if (c->stream == NULL) {
-		conn_close(c, CLOSE_NO_MEMORY);
-		return;
-	}
 	peer = net_stream_peer(c->stream);
 	if (getnameinfo((const struct sockaddr *)&peer->ss, peer->len, c->client,
 	    sizeof(c->client), NULL, 0, NI_NUMERICHOST) != 0)

@@ -51,6 +51,7 @@ struct conn {
 	uint64_t		progress;	/* private: bytes sent at arming */
 	bool			close_after;	/* CONN_FLUSH: then finish */
 	bool			eof;		/* the client sends no more */
+	bool			asked;		/* a request came on it */
 	char			client[CONN_CLIENT_BYTES];
 	TAILQ_ENTRY(conn)	link;
 };
@@ -61,6 +62,9 @@ void conn_new(struct worker *, int fd);
 /* For broken connections and aborts: everything stops now.  Idempotent;
  * callable from any callback; the memory stays until the loop unwinds. */
 void conn_close(struct conn *, enum close_reason);
+
+/* For one that has nothing in flight: flush, close_notify, linger. */
+void conn_finish(struct conn *, enum close_reason);
 
 /* The exchange queued its whole answer. */
 void conn_answered(struct conn *, bool keep);

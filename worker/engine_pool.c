@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/host.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
@@ -32,13 +33,17 @@ struct slot {
 	struct rpc_link	*link;		/* owned; NULL while down */
 	bool		up;
 	unsigned	backoff_ms;
+	unsigned	tried;		/* addresses of the engine's name */
+	uint64_t	dns_id;		/* 0: not resolving */
 	struct timer	timer;		/* reconnect */
 };
 
 struct engine {
 	struct engine_pool	*pool;	/* borrowed: owns us */
 	const char		*address; /* borrowed: conf's */
-	struct net_addr		addr;
+	struct net_addr		addr;	/* when it is no name */
+	char			host[HOST_BYTES]; /* "" when it is no name */
+	uint16_t		port;
 	struct slot		*slots;	/* owned; [0] is for Ping */
 	size_t			n_slots;
 	struct timer		ping;
@@ -68,6 +73,7 @@ struct engine_pool {
 #define ENGINE_POOL_MAGIC	0x4d27b6a9
 	struct loop	*loop;		/* borrowed: the worker's */
 	SSL_CTX		*ctx;		/* borrowed */
+	struct net_dns	*dns;		/* borrowed */
 	unsigned	timeout_ms;
 	unsigned	stall_ms;
 	int		send_buffer_bytes;
@@ -82,7 +88,7 @@ struct engine_pool {
 };
 
 static void kick(struct engine_pool *);
-static void slot_open(struct slot *);
+static void slot_retry(struct slot *);
 static void on_link_up(void *, const struct net_link_peer *);
 static void on_link_down(void *, const char *);
 static void on_reply(void *, enum rc, enum rpc_status, const struct rpc_value *,
@@ -117,7 +123,7 @@ choose_slot(struct engine_pool *p)
 			struct slot *s = &e->slots[k];
 			unsigned n;
 
-			if (!s->up)
+			if (!s->up || !rpc_link_is_up(s->link))
 				continue;
 			n = rpc_link_in_flight(s->link);
 			if (n < least && n < RPC_CALLS_MAX) {
@@ -246,11 +252,39 @@ on_call_deadline(void *arg)
 	call_end(c, rc, RPC_STATUS_INTERNAL);
 }
 
-/* This engine will not do it; another, or the same a little later, may. */
-static bool
-worth_another_try(enum rpc_status status)
+/*
+ * An answer that is none.  An engine that is not ready will not do it, another
+ * may.  An overloaded one is not asked again: its queue is bounded so that
+ * somebody is refused early.
+ */
+static void
+on_refusal(struct call *c, enum rpc_status status)
 {
-	return (status == RPC_STATUS_NOT_READY || status == RPC_STATUS_OVERLOADED);
+	if (status == RPC_STATUS_NOT_READY) {
+		c->slot->engine->t_pong_ms = 0;	/* until its next Ping */
+		call_wait(c);
+		kick(c->pool);
+		return;
+	}
+	call_end(c, status == RPC_STATUS_OVERLOADED ? RC_UNAVAILABLE : RC_DENIED,
+	    status);
+}
+
+/* The asker says that the piece is wrong, or that it cannot take it. */
+static void
+on_bad_piece(struct call *c, enum rc rc)
+{
+	struct slot *s = c->slot;
+
+	if (rc != RC_LIMIT && rc != RC_NOMEM) {
+		rc = RC_SYNTAX;
+		log_warn("engine answer refused engine=%s op=%s", s->engine->address,
+		    rpc_op_info(c->op)->name);
+		/* Its other calls come back as cancelled and wait again. */
+		rpc_link_close(&s->link);
+		slot_retry(s);
+	}
+	call_end(c, rc, RPC_STATUS_INTERNAL);
 }
 
 static void
@@ -258,8 +292,6 @@ on_reply(void *arg, enum rc rc, enum rpc_status status,
     const struct rpc_value *body, bool more)
 {
 	struct call *c = arg;
-	struct engine_pool *p = c->pool;
-	struct slot *s = c->slot;
 
 	switch (rc) {
 	case RC_OK:
@@ -267,32 +299,26 @@ on_reply(void *arg, enum rc rc, enum rpc_status status,
 	case RC_UNAVAILABLE:
 	case RC_CANCELLED:
 		call_wait(c);	/* the link was lost: another one */
-		kick(p);
+		kick(c->pool);
 		return;
 	default:
 		call_end(c, rc, status);
 		return;
 	}
-	if (status == RPC_STATUS_NOT_READY) {
-		s->engine->t_pong_ms = 0;	/* until its next Ping */
-		call_wait(c);
+	if (status == RPC_STATUS_OK)
+		rc = c->ops->on_piece(c->arg, body, more);
+	if (rc == RC_OK && status == RPC_STATUS_OK) {
+		if (!more)
+			call_end(c, RC_OK, RPC_STATUS_OK);
 		return;
 	}
-	if (status != RPC_STATUS_OK) {
-		call_end(c, worth_another_try(status) ? RC_UNAVAILABLE : RC_DENIED,
-		    status);
-		return;
-	}
-	if (c->ops->on_piece(c->arg, body, more) != RC_OK) {
-		log_warn("engine answer refused engine=%s op=%s", s->engine->address,
-		    rpc_op_info(c->op)->name);
-		if (more)
-			rpc_link_cancel(s->link, c->link_id);
-		call_end(c, RC_SYNTAX, RPC_STATUS_INTERNAL);
-		return;
-	}
-	if (!more)
-		call_end(c, RC_OK, RPC_STATUS_OK);
+	/* The link must not call back for pieces that would still come. */
+	if (more)
+		rpc_link_cancel(c->slot->link, c->link_id);
+	if (status != RPC_STATUS_OK)
+		on_refusal(c, status);
+	else
+		on_bad_piece(c, rc);
 }
 
 uint64_t
@@ -413,19 +439,42 @@ on_link_down(void *arg, const char *why)
 }
 
 static void
-slot_open(struct slot *s)
+slot_connect(struct slot *s, const struct net_addr *addr)
 {
 	struct engine_pool *p = s->engine->pool;
 	struct rpc_link_config cfg = {
-		.addr = s->engine->addr,
+		.addr = *addr,
 		.ctx = p->ctx,
 		.send_buffer_bytes = p->send_buffer_bytes,
 		.stall_ms = p->stall_ms,
 	};
 
 	s->link = rpc_link_open(p->loop, &cfg, &link_ops, s);
-	if (s->link == NULL)
+}
+
+/* Another address of the name with each try. */
+static void
+on_resolved(void *arg, enum rc rc, const struct net_addr *addrs, size_t n)
+{
+	struct slot *s = arg;
+
+	s->dns_id = 0;
+	if (rc == RC_OK)
+		slot_connect(s, &addrs[s->tried++ % n]);
+	else
 		slot_retry(s);
+}
+
+static void
+slot_open(struct slot *s)
+{
+	struct engine *e = s->engine;
+
+	if (e->host[0] == '\0')
+		slot_connect(s, &e->addr);
+	else
+		s->dns_id = net_dns_resolve(e->pool->dns, e->host, e->port,
+		    on_resolved, s);
 }
 
 static void
@@ -474,13 +523,28 @@ on_ping_timer(void *arg)
 
 /* ---- life ---- */
 
+/* "unix:PATH", "IP:port" or "name:port"; conf let nothing else through. */
+static void
+engine_set_address(struct engine *e, const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	uint64_t port;
+
+	e->address = address;
+	if (net_addr_parse(address, &e->addr) == RC_OK)
+		return;
+	ensure(colon != NULL && host_canonical((struct span){ address,
+	    (size_t)(colon - address) }, e->host) == RC_OK);
+	ensure(string_u64(span_of(colon + 1), &port) == RC_OK && port <= UINT16_MAX);
+	e->port = (uint16_t)port;
+}
+
 static void
 engine_init(struct engine *e, struct engine_pool *p, const char *address,
     unsigned links)
 {
 	e->pool = p;
-	e->address = address;
-	ensure(net_addr_parse(address, &e->addr) == RC_OK);	/* conf checked */
+	engine_set_address(e, address);
 	e->n_slots = links + 1;
 	e->slots = xcalloc(e->n_slots, sizeof(*e->slots));
 	timer_init(&e->ping, p->loop, on_ping_timer, e);
@@ -499,6 +563,7 @@ engine_pool_new(struct loop *loop, const struct engine_pool_config *cfg)
 	p->magic = ENGINE_POOL_MAGIC;
 	p->loop = loop;
 	p->ctx = cfg->ctx;
+	p->dns = cfg->dns;
 	p->timeout_ms = cfg->timeout_ms;
 	p->stall_ms = cfg->stall_ms;
 	p->send_buffer_bytes = cfg->send_buffer_bytes;
@@ -526,9 +591,14 @@ engine_pool_free(struct engine_pool **pp)
 	for (size_t i = 0; i < p->n_engines; i++) {
 		struct engine *e = &p->engines[i];
 
+		e->chosen = false;	/* its Ping ends now: that is no loss */
 		for (size_t k = 0; k < e->n_slots; k++) {
-			rpc_link_close(&e->slots[k].link);
-			timer_fini(&e->slots[k].timer);
+			struct slot *s = &e->slots[k];
+
+			rpc_link_close(&s->link);
+			if (s->dns_id != 0)
+				net_dns_cancel(p->dns, s->dns_id);
+			timer_fini(&s->timer);
 		}
 		timer_fini(&e->ping);
 		free(e->slots);

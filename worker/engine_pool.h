@@ -14,14 +14,16 @@
 
 #include <stdint.h>
 
+#include "lib/net/dns.h"
 #include "lib/rpc/codec.h"
 #include "lib/rpc/link.h"
 
 struct engine_pool;
 
 struct engine_pool_config {
-	const char *const	*addresses;	/* of conf: "unix:...", "ip:port" */
+	const char *const	*addresses;	/* of conf: "unix:...", "host:port" */
 	size_t			n_addresses;
+	struct net_dns		*dns;		/* borrowed: outlives the pool */
 	SSL_CTX			*ctx;		/* borrowed: outlives the pool */
 	unsigned		links;		/* data links per engine */
 	unsigned		timeout_ms;	/* one call, every try included */
@@ -45,8 +47,10 @@ struct engine_call_ops {
 	enum rc	(*on_write)(void *arg, struct buffer *body);
 	/*
 	 * A piece of the answer (body: a view, valid during the call), `more`
-	 * follow.  RC_OK to go on; anything else: the answer is wrong, the link
-	 * is closed and the call fails with RC_SYNTAX.
+	 * follow.  RC_OK to go on.  RC_LIMIT, RC_NOMEM: the asker cannot take
+	 * it; the call fails with that.  Anything else: the answer is wrong;
+	 * the link, which cannot be believed any more, is closed and the call
+	 * fails with RC_SYNTAX.
 	 */
 	enum rc	(*on_piece)(void *arg, const struct rpc_value *body, bool more);
 	/* The end: RC_OK after the last piece, else no usable answer came:

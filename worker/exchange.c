@@ -10,11 +10,13 @@
 
 #include <stdlib.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/http/write.h"
 
 #define REFUSALS_PER_S	20	/* log lines; peers can cause them at will */
+#define RATE_GRACE_MS	5000	/* a body may be this slow to get going */
 
 static void on_origin_input(void *);
 static void on_origin_drained(void *);
@@ -75,16 +77,16 @@ exchange_fail(struct exchange *x, enum error_code code, const char *stage,
 	else
 		conn_refuse(x->conn, code, detail, x->tx.id,
 		    x->method == HTTP_HEAD,
-		    x->client_keep && x->reader.done);
+		    x->client_keep && x->body_taken);
 }
 
 void
 exchange_done(struct exchange *x)
 {
-	bool keep = !x->close_after && x->reader.done;
+	bool keep = !x->close_after && x->body_taken;
 
 	ensure(x->response == RESPONSE_DONE);
-	if (x->origin_keep && x->request == REQUEST_SENT && x->origin != NULL)
+	if (x->origin_keep && x->request == REQUEST_SENT && !x->origin_deaf)
 		origin_give(&x->origin);
 	transaction_end(&x->tx, x->conn->id, x->host, "done");
 	conn_answered(x->conn, keep);
@@ -179,6 +181,12 @@ patience_ms(const struct exchange *x, enum waiting w)
 	return (0);
 }
 
+static uint64_t
+waited_ms(const struct exchange *x)
+{
+	return (clock_mono_ms() - x->t_waiting_ms);
+}
+
 void
 exchange_arm(struct exchange *x)
 {
@@ -186,12 +194,27 @@ exchange_arm(struct exchange *x)
 
 	if (w == x->waiting)
 		return;
+	if (x->waiting == WAIT_CLIENT_BODY)
+		x->client_ms += waited_ms(x);
+	x->t_waiting_ms = clock_mono_ms();
 	x->waiting = w;
 	x->progress = bytes_moved(x);
 	if (w == WAIT_NOBODY)
 		timer_stop(&x->timer);
 	else
 		timer_start_ms(&x->timer, patience_ms(x, w));
+}
+
+/* Only time in which nobody but the client could move counts. */
+bool
+exchange_client_too_slow(const struct exchange *x)
+{
+	unsigned min = x->wrk->conf->min_body_rate;
+	uint64_t ms = x->client_ms;
+
+	if (x->waiting == WAIT_CLIENT_BODY)
+		ms += waited_ms(x);
+	return (min != 0 && ms > RATE_GRACE_MS && x->reader.total * 1000 / ms < min);
 }
 
 /* Bytes moved since: another period.  An origin's head has no such grace. */
@@ -293,6 +316,7 @@ on_origin_ready(void *arg, enum origin_fault fault, const char *why,
 		return;
 	}
 	x->origin = c;
+	x->origin_deaf = false;
 	net_stream_set_ops(c->stream, &origin_ops, x);
 	if (exchange_request_pump(x))
 		exchange_arm(x);
@@ -313,6 +337,13 @@ idempotent(enum http_method m)
 	    m == HTTP_DELETE || m == HTTP_OPTIONS || m == HTTP_TRACE);
 }
 
+/* Nothing is to be sent yet: no connection is needed. */
+static bool
+still_reading(const struct exchange *x)
+{
+	return (x->request == REQUEST_COLLECT || x->request == REQUEST_SEAL);
+}
+
 /*
  * The connection broke before its answer began.  A reused one may have been
  * closed by the origin while our request was on its way: once more on a fresh
@@ -322,7 +353,11 @@ idempotent(enum http_method m)
 static bool
 may_retry(const struct exchange *x)
 {
-	if (x->retried || x->response != RESPONSE_HEAD)
+	if (x->response != RESPONSE_HEAD)
+		return (false);
+	if (still_reading(x))
+		return (true);
+	if (x->retried)
 		return (false);
 	if (!x->head_sent)
 		return (true);
@@ -336,13 +371,15 @@ exchange_origin_lost(struct exchange *x, const char *why)
 	log_debug("conn=%llu origin lost why=\"%s\"",
 	    (unsigned long long)x->conn->id, why);
 	if (may_retry(x)) {
-		x->retried = true;
 		x->head_sent = false;
 		if (x->request == REQUEST_SENT)
 			x->request = REQUEST_READY;
 		origin_drop(&x->origin);
 		http_head_reset(&x->rhead);
-		exchange_origin_ask(x, true);
+		if (!still_reading(x)) {	/* else: asked when it is needed */
+			x->retried = true;
+			exchange_origin_ask(x, true);
+		}
 		exchange_arm(x);
 		return;
 	}
@@ -373,11 +410,20 @@ on_origin_eof(void *arg)
 	exchange_response_eof(arg);
 }
 
+/* What came before it broke counts: input that waits for a slow client, or an
+ * answer that is whole already. */
 static void
 on_origin_error(void *arg, enum net_reason reason, const char *why)
 {
+	struct exchange *x = arg;
+
 	(void)reason;
-	exchange_origin_lost(arg, why);
+	if (x->response == RESPONSE_HEAD) {
+		exchange_origin_lost(x, why);
+		return;
+	}
+	x->origin_deaf = x->origin_cut = true;
+	exchange_response_eof(x);
 }
 
 /* ---- events of the conn ---- */
@@ -427,8 +473,9 @@ exchange_on_client_eof(struct exchange *x)
 {
 	obj_check(x, EXCHANGE_MAGIC);
 	x->client_keep = false;
-	if (x->reader.done || x->response == RESPONSE_DONE)
+	if (x->body_taken)
 		return;		/* a half-close after a whole request is no abort */
-	transaction_end(&x->tx, x->conn->id, x->host, "client-cut-its-body");
-	conn_close(x->conn, CLOSE_CLIENT_CUT);
+	/* The rest may wait in our input: the reader finds out. */
+	if (exchange_request_pump(x))
+		exchange_arm(x);
 }

@@ -64,15 +64,17 @@ struct exchange {
 	bool			chunked_out;	/* towards the origin */
 	bool			want_continue;	/* answer 100 before reading */
 	struct body_reader	reader;
+	bool			body_taken;	/* and consumed to its last byte:
+						   what follows is a request */
 	struct buffer		head;		/* owned: outgoing, unfinished */
 	struct buffer		body;		/* owned: while it has work */
 	size_t			action;		/* next request action */
-	uint64_t		t_body_ms;	/* when reading it began */
 
 	/* origin */
 	uint64_t		take_id;	/* waits for a connection; 0: no */
 	struct origin_conn	*origin;	/* owned; NULL: not yet */
 	bool			head_sent;	/* request head is queued */
+	bool			origin_deaf;	/* takes no more; may still speak */
 	bool			retried;
 
 	/* response */
@@ -85,6 +87,7 @@ struct exchange {
 	bool			close_after;	/* towards the client */
 	bool			origin_keep;	/* reusable after this answer */
 	bool			origin_eof;	/* it will send no more */
+	bool			origin_cut;	/* and did not say goodbye */
 	struct buffer		back_head;	/* owned: answer head, unfinished */
 	struct buffer		rbody;		/* owned: while it has work */
 	size_t			raction;	/* next response action */
@@ -92,6 +95,8 @@ struct exchange {
 	struct transform	*transform;	/* owned; NULL: none out */
 	struct timer		timer;		/* no progress, see exchange_arm */
 	uint8_t			waiting;	/* private: for whom */
+	uint64_t		t_waiting_ms;	/* private: since when */
+	uint64_t		client_ms;	/* private: waited for its body */
 	uint64_t		progress;	/* private: bytes moved at arming */
 };
 
@@ -123,14 +128,20 @@ void exchange_done(struct exchange *);
 void exchange_arm(struct exchange *);
 /* Room for more towards the peer. */
 bool exchange_room(struct net_stream *to);
+/* The request body comes slower than conf's min_body_rate. */
+bool exchange_client_too_slow(const struct exchange *);
 enum error_code exchange_transform_error(enum transform_result);
 
-/* exchange_request.c; false: the exchange is gone */
+/* exchange_request.c; false: the exchange is gone, or begins again with
+ * another origin connection: nothing is left to do */
 bool exchange_request_pump(struct exchange *);
 /* exchange_response.c */
 void exchange_response_pump(struct exchange *);
 void exchange_response_eof(struct exchange *);
+
+/* exchange.c */
 void exchange_origin_ask(struct exchange *, bool fresh);
+/* Begin again with another connection if that does no harm, else fail. */
 void exchange_origin_lost(struct exchange *, const char *why);
 
 #endif

@@ -6,25 +6,11 @@
  */
 #include "worker/exchange.h"
 
-#include "lib/base/clock.h"
-#include "lib/base/object.h"
 #include "lib/http/write.h"
-
-#define RATE_GRACE_MS	5000	/* a body may be this slow to get going */
 
 static bool run_actions(struct exchange *);
 
 /* ---- reading ---- */
-
-static bool
-too_slow(const struct exchange *x)
-{
-	uint64_t ms = clock_mono_ms() - x->t_body_ms;
-	unsigned min = x->wrk->conf->min_body_rate;
-
-	return (min != 0 && ms > RATE_GRACE_MS && !x->reader.done &&
-	    x->reader.total * 1000 / ms < min);
-}
 
 static bool
 body_fault(struct exchange *x, enum rc rc)
@@ -37,6 +23,32 @@ body_fault(struct exchange *x, enum rc rc)
 		exchange_fail(x, ERROR_BAD_REQUEST, "request-body",
 		    "chunked framing is broken");
 	return (false);
+}
+
+/*
+ * Everything that came was taken: was it the end, is there hope for more?
+ * False: the exchange is gone.
+ */
+static bool
+body_went_on(struct exchange *x, enum rc rc)
+{
+	x->tx.request_bytes = x->reader.total;
+	if (rc == RC_OK) {
+		x->body_taken = true;
+		return (true);
+	}
+	if (x->conn->eof) {
+		transaction_end(&x->tx, x->conn->id, x->host, "client-cut-its-body");
+		conn_close(x->conn, CLOSE_CLIENT_CUT);
+		return (false);
+	}
+	if (exchange_client_too_slow(x)) {
+		x->client_keep = false;
+		exchange_fail(x, ERROR_CLIENT_TIMEOUT, "request-body",
+		    "the body comes slower than the minimum rate");
+		return (false);
+	}
+	return (true);
 }
 
 /* Take what is there into x->body.  False: the exchange is gone. */
@@ -60,16 +72,9 @@ collect(struct exchange *x)
 		}
 		buffer_consume(in, used);
 	} while (rc == RC_MORE && used != 0);
-	x->tx.request_bytes = x->reader.total;
-	if (rc == RC_MORE && too_slow(x)) {
-		x->client_keep = false;
-		exchange_fail(x, ERROR_CLIENT_TIMEOUT, "request-body",
-		    "the body comes slower than the minimum rate");
+	if (!body_went_on(x, rc))
 		return (false);
-	}
-	if (rc == RC_OK)
-		return (run_actions(x));
-	return (true);
+	return (rc == RC_OK ? run_actions(x) : true);
 }
 
 /* ---- sealing ---- */
@@ -98,6 +103,8 @@ run_actions(struct exchange *x)
 	enum transform_result result;
 	const char *why;
 
+	if (buffer_len(&x->body) == 0)
+		x->action = x->route->n_request;	/* no body, no mismatch */
 	for (; x->action < x->route->n_request; x->action++) {
 		struct transform_job job = {
 			.engines = x->wrk->engines,
@@ -127,61 +134,72 @@ run_actions(struct exchange *x)
 
 /* ---- sending ---- */
 
-/* A write fails only when the stream broke (its own event tells) or memory is
- * short: then no byte may be missing in the middle. */
-static bool
+static enum rc
 to_origin(struct exchange *x, const void *data, size_t len)
 {
-	if (net_stream_write(x->origin->stream, data, len) == RC_OK)
-		return (true);
-	exchange_origin_lost(x, "write failed");
-	return (false);
+	return (net_stream_write(x->origin->stream, data, len));
 }
 
+/*
+ * A write failed.  RC_IO: the stream broke, and its own event tells after all
+ * that the origin said before was read: an early answer counts.  RC_NOMEM: a
+ * part is missing and no event will come.  False: see exchange_request_pump.
+ */
 static bool
+not_sent(struct exchange *x, enum rc rc)
+{
+	if (rc == RC_NOMEM) {
+		exchange_origin_lost(x, "no memory to send");
+		return (false);
+	}
+	x->origin_deaf = true;
+	return (true);
+}
+
+static enum rc
 send_head(struct exchange *x)
 {
 	struct buffer head;
-	bool sent;
+	enum rc rc;
 
 	buffer_init(&head, 0, true);
 	buffer_put(&head, buffer_data(&x->head), buffer_len(&x->head));
 	if (x->request == REQUEST_READY && x->has_body)
 		http_write_length(&head, buffer_len(&x->body));
 	http_write_end(&head);
-	x->head_sent = true;
-	sent = to_origin(x, buffer_data(&head), buffer_len(&head));
+	rc = net_stream_write_buffer(x->origin->stream, &head);
+	x->head_sent = rc == RC_OK;
 	buffer_fini(&head);
-	return (sent);
+	return (rc);
 }
 
 /* The whole body in one piece.  It is kept for a repeat while the connection
  * is a reused one, which may turn out to be closed. */
-static bool
+static enum rc
 send_body(struct exchange *x)
 {
 	x->request = REQUEST_SENT;
 	if (x->origin->reused && !x->retried)
 		return (to_origin(x, buffer_data(&x->body), buffer_len(&x->body)));
-	if (net_stream_write_buffer(x->origin->stream, &x->body) == RC_OK)
-		return (true);
-	exchange_origin_lost(x, "write failed");
-	return (false);
+	return (net_stream_write_buffer(x->origin->stream, &x->body));
 }
 
-static bool
+static enum rc
 send_piece(struct exchange *x, struct span piece)
 {
 	char head[HTTP_CHUNK_HEAD_BYTES];
+	enum rc rc;
 	size_t n;
 
 	if (piece.len == 0)
-		return (true);
+		return (RC_OK);
 	if (!x->chunked_out)
 		return (to_origin(x, piece.p, piece.len));
 	n = http_chunk_head(piece.len, head);
-	return (to_origin(x, head, n) && to_origin(x, piece.p, piece.len) &&
-	    to_origin(x, "\r\n", 2));
+	if ((rc = to_origin(x, head, n)) != RC_OK ||
+	    (rc = to_origin(x, piece.p, piece.len)) != RC_OK)
+		return (rc);
+	return (to_origin(x, "\r\n", 2));
 }
 
 /* Pass on what is there, as long as the origin takes it. */
@@ -191,7 +209,7 @@ stream(struct exchange *x)
 	struct buffer *in = net_stream_input(x->conn->stream);
 	struct span piece;
 	size_t used;
-	enum rc rc;
+	enum rc rc, sent;
 
 	do {
 		if (!exchange_room(x->origin->stream))
@@ -199,22 +217,35 @@ stream(struct exchange *x)
 		rc = body_reader_next(&x->reader, in, &piece, &used);
 		if (rc != RC_OK && rc != RC_MORE)
 			return (body_fault(x, rc));
-		if (!send_piece(x, piece))
-			return (false);
+		sent = send_piece(x, piece);
 		buffer_consume(in, used);
+		if (sent != RC_OK)
+			return (not_sent(x, sent));
 	} while (rc == RC_MORE && used != 0);
-	x->tx.request_bytes = x->reader.total;
-	if (rc == RC_OK) {
-		if (x->chunked_out && !to_origin(x, "0\r\n\r\n", 5))
-			return (false);
-		x->request = REQUEST_SENT;
-	}
-	return (true);
+	if (!body_went_on(x, rc))
+		return (false);
+	if (rc != RC_OK)
+		return (true);
+	x->request = REQUEST_SENT;
+	sent = x->chunked_out ? to_origin(x, "0\r\n\r\n", 5) : RC_OK;
+	return (sent == RC_OK ? true : not_sent(x, sent));
+}
+
+/* There is a connection that takes bytes; asked for again if it was lost while
+ * the body was read. */
+static bool
+has_origin(struct exchange *x)
+{
+	if (x->origin == NULL && x->take_id == 0)
+		exchange_origin_ask(x, false);
+	return (x->origin != NULL && !x->origin_deaf);
 }
 
 bool
 exchange_request_pump(struct exchange *x)
 {
+	enum rc rc;
+
 	switch (x->request) {
 	case REQUEST_COLLECT:
 		return (collect(x));
@@ -222,16 +253,16 @@ exchange_request_pump(struct exchange *x)
 	case REQUEST_SENT:
 		return (true);
 	case REQUEST_READY:
-		if (x->origin == NULL)
+		if (!has_origin(x))
 			return (true);
-		if (!send_head(x))
-			return (false);
-		return (send_body(x));
+		if ((rc = send_head(x)) != RC_OK || (rc = send_body(x)) != RC_OK)
+			return (not_sent(x, rc));
+		return (true);
 	case REQUEST_STREAM:
-		if (x->origin == NULL)
+		if (!has_origin(x))
 			return (true);
-		if (!x->head_sent && !send_head(x))
-			return (false);
+		if (!x->head_sent && (rc = send_head(x)) != RC_OK)
+			return (not_sent(x, rc));
 		return (stream(x));
 	}
 	return (true);

@@ -75,23 +75,26 @@ write_ctx(struct exchange *x)
 
 /* A strong validator of other bytes than those we send (RFC 9110 8.8.1). */
 static void
-write_etag(struct exchange *x, const struct http_field *f)
+write_etag(const struct http_field *f, struct buffer *out)
 {
 	if (f->value.len > 2 && memcmp(f->value.p, "W/", 2) == 0) {
-		http_write_field(&x->back_head, f->name, f->value);
+		http_write_field(out, f->name, f->value);
 		return;
 	}
-	buffer_put(&x->back_head, f->name.p, f->name.len);
-	buffer_puts(&x->back_head, ": W/");
-	buffer_put(&x->back_head, f->value.p, f->value.len);
-	buffer_puts(&x->back_head, "\r\n");
+	buffer_put(out, f->name.p, f->name.len);
+	buffer_puts(out, ": W/");
+	buffer_put(out, f->value.p, f->value.len);
+	buffer_puts(out, "\r\n");
 }
 
 static void
-write_back_field(struct exchange *x, const struct http_field *f)
+write_back_field(const struct exchange *x, const struct http_field *f,
+    struct buffer *out)
 {
 	bool may_change = x->route != NULL && x->route->n_response != 0;
 
+	if (http_head_is_hop_by_hop(&x->rhead, f))
+		return;
 	switch (f->id) {
 	case HTTP_FIELD_CONTENT_LENGTH:
 	case HTTP_FIELD_X_EVERVAULT_CTX:
@@ -103,16 +106,14 @@ write_back_field(struct exchange *x, const struct http_field *f)
 		break;
 	case HTTP_FIELD_ETAG:
 		if (may_change) {
-			write_etag(x, f);
+			write_etag(f, out);
 			return;
 		}
 		break;
 	default:
-		if (http_head_is_hop_by_hop(&x->rhead, f))
-			return;
 		break;
 	}
-	http_write_field(&x->back_head, f->name, f->value);
+	http_write_field(out, f->name, f->value);
 }
 
 /* Everything but the body's framing and the end. */
@@ -121,7 +122,7 @@ write_back_head(struct exchange *x)
 {
 	http_write_status_line(&x->back_head, x->rhead.status, x->rhead.reason);
 	for (size_t i = 0; i < x->rhead.n_fields; i++)
-		write_back_field(x, &x->rhead.fields[i]);
+		write_back_field(x, &x->rhead.fields[i], &x->back_head);
 	write_ctx(x);
 }
 
@@ -151,7 +152,7 @@ answer_head(struct exchange *x, uint64_t length)
 	}
 	/* An early answer leaves the rest of the request unread. */
 	if (!x->client_keep || x->wrk->draining ||
-	    (!x->reader.done && x->request != REQUEST_STREAM))
+	    (!x->body_taken && x->request != REQUEST_STREAM))
 		x->close_after = true;
 	if (x->close_after)
 		http_write_field_str(&x->back_head, "Connection", "close");
@@ -177,13 +178,13 @@ interim(struct exchange *x, struct buffer *in)
 		broken(x, "the destination switched protocols unasked");
 		return (false);
 	}
-	if (x->rhead.status != 100 && x->client_minor >= 1) {
+	/* A client that reads nothing is spared: it can do without. */
+	if (x->rhead.status != 100 && x->client_minor >= 1 &&
+	    exchange_room(x->conn->stream)) {
 		buffer_init(&line, 0, false);
 		http_write_status_line(&line, x->rhead.status, x->rhead.reason);
 		for (size_t i = 0; i < x->rhead.n_fields; i++)
-			if (!http_head_is_hop_by_hop(&x->rhead, &x->rhead.fields[i]))
-				http_write_field(&line, x->rhead.fields[i].name,
-				    x->rhead.fields[i].value);
+			write_back_field(x, &x->rhead.fields[i], &line);
 		http_write_end(&line);
 		fine = net_stream_write_buffer(x->conn->stream, &line) == RC_OK;
 		buffer_fini(&line);
@@ -296,7 +297,7 @@ at_end(struct exchange *x)
 {
 	if (!x->origin_eof)
 		return (RC_MORE);
-	if (body_reader_eof(&x->rreader) == RC_OK)
+	if (!x->origin_cut && body_reader_eof(&x->rreader) == RC_OK)
 		return (RC_OK);
 	exchange_origin_lost(x, "end of stream in the body");
 	return (RC_EOF);
@@ -341,10 +342,10 @@ pass_collected(struct exchange *x, struct buffer *in)
 	bool whole = x->rreader.done;
 	uint64_t length = UINT64_MAX;
 
-	if (x->rframing.kind == HTTP_BODY_LENGTH)
-		length = x->rframing.length;
-	else if (whole)
+	if (whole)		/* an earlier action may have changed it */
 		length = buffer_len(&x->rbody);
+	else if (x->rframing.kind == HTTP_BODY_LENGTH)
+		length = x->rframing.length;
 	x->response = RESPONSE_STREAM;
 	if (!answer_head(x, length) ||
 	    !back_piece(x, (struct span){ buffer_data(&x->rbody),
@@ -460,10 +461,12 @@ collect(struct exchange *x, struct buffer *in)
 	} while (rc == RC_MORE && used != 0);
 	if (rc == RC_MORE)
 		rc = at_end(x);
-	if (rc == RC_OK)
-		run_actions(x);
-	else if (rc == RC_MORE)
+	if (rc == RC_MORE)
 		exchange_arm(x);
+	else if (rc == RC_OK && buffer_len(&x->rbody) == 0)
+		send_opened(x);		/* no body after all */
+	else if (rc == RC_OK)
+		run_actions(x);
 }
 
 /* ---- events ---- */

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "certs/sni.h"
-#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/http/framing.h"
@@ -20,6 +19,8 @@
 #include "worker/conn.h"
 #include "worker/exchange.h"
 #include "worker/route.h"
+
+#define VIA_BYTES	(HOST_BYTES + 6)	/* "relay-" */
 
 /* What is known about the request while it is judged. */
 struct request {
@@ -100,6 +101,44 @@ judge_target(struct request *r)
 	    strcmp(other, r->host) != 0))
 		return (refuse(r, ERROR_BAD_REQUEST,
 		    "Host and the target's authority differ"));
+	return (true);
+}
+
+/* What Via calls us: a token, as a host name is but for the colons of IPv6. */
+static void
+via_name(const struct request *r, char out[VIA_BYTES])
+{
+	(void)snprintf(out, VIA_BYTES, "relay-%s", r->host);
+	for (; *out != '\0'; out++)
+		if (*out == ':')
+			*out = '_';
+}
+
+/*
+ * A request that has been here under the same host is on a circle: the
+ * destination's name leads back to us, perhaps around other machines
+ * (RFC 9110 7.6.3).
+ */
+static bool
+judge_loop(struct request *r)
+{
+	struct span list, item;
+	const char *space;
+	char us[VIA_BYTES];
+
+	via_name(r, us);
+	for (size_t i = 0; i < r->head->n_fields; i++) {
+		if (r->head->fields[i].id != HTTP_FIELD_VIA)
+			continue;
+		list = r->head->fields[i].value;
+		while (http_list_next(&list, &item)) {
+			space = memchr(item.p, ' ', item.len);
+			if (space != NULL && span_eq_case((struct span){ space + 1,
+			    item.len - (size_t)(space + 1 - item.p) }, us))
+				return (refuse(r, ERROR_TUNNEL_LOOP,
+				    "the destination is this relay itself"));
+		}
+	}
 	return (true);
 }
 
@@ -196,7 +235,7 @@ static bool
 judge(struct request *r)
 {
 	return (judge_framing(r) && judge_target(r) && judge_expect(r) &&
-	    find_relay(r) && find_route(r) && judge_body(r));
+	    judge_loop(r) && find_relay(r) && find_route(r) && judge_body(r));
 }
 
 /* ---- the head that goes on ---- */
@@ -210,6 +249,8 @@ has_response_actions(const struct request *r)
 static void
 write_field(const struct request *r, const struct http_field *f, struct buffer *out)
 {
+	if (http_head_is_hop_by_hop(r->head, f))
+		return;
 	switch (f->id) {
 	case HTTP_FIELD_HOST:
 	case HTTP_FIELD_CONTENT_LENGTH:
@@ -228,8 +269,6 @@ write_field(const struct request *r, const struct http_field *f, struct buffer *
 			return;			/* of bytes that change */
 		break;
 	default:
-		if (http_head_is_hop_by_hop(r->head, f))
-			return;
 		break;
 	}
 	http_write_field(out, f->name, f->value);
@@ -251,29 +290,34 @@ static void
 write_forwarded(const struct request *r, struct buffer *out)
 {
 	const char *client = r->conn->client;
+	char us[VIA_BYTES];
 
+	via_name(r, us);
 	http_write_field_str(out, "X-Forwarded-For", client);
 	http_write_field_str(out, "X-Forwarded-Proto", "https");
 	http_write_field_str(out, "X-Forwarded-Host", r->host);
 	buffer_printf(out, strchr(client, ':') != NULL ?
 	    "Forwarded: for=\"[%s]\";proto=https\r\n" :
 	    "Forwarded: for=%s;proto=https\r\n", client);
-	buffer_printf(out, "Via: 1.%u relay\r\n", r->head->minor);
+	buffer_printf(out, "Via: 1.%u %s\r\n", r->head->minor, us);
 }
 
-/* The target as the client wrote it; absolute form becomes origin form. */
-static struct span
-origin_target(const struct request *r)
+/* The target as the client wrote it; absolute form becomes origin form, with
+ * a path where it had none. */
+static void
+write_request_line(const struct request *r, struct buffer *out)
 {
-	struct span t = r->head->target;
-	size_t skip;
+	struct buffer target;
 
-	if (r->target.form != HTTP_TARGET_ABSOLUTE)
-		return (t);
-	if (r->target.path.len == 0 || r->target.path.p < t.p)
-		return (SPAN_LIT("/"));
-	skip = (size_t)(r->target.path.p - t.p);
-	return ((struct span){ t.p + skip, t.len - skip });
+	buffer_init(&target, 0, true);
+	buffer_put(&target, r->target.path.p, r->target.path.len);
+	if (r->target.has_query) {
+		buffer_puts(&target, "?");
+		buffer_put(&target, r->target.query.p, r->target.query.len);
+	}
+	http_write_request_line(out, r->head->method_text,
+	    (struct span){ buffer_data(&target), buffer_len(&target) });
+	buffer_fini(&target);
 }
 
 /* Everything but the length of a body that has work, and the end. */
@@ -282,7 +326,7 @@ write_head(const struct request *r, struct exchange *x)
 {
 	struct buffer *out = &x->head;
 
-	http_write_request_line(out, r->head->method_text, origin_target(r));
+	write_request_line(r, out);
 	write_host(r, out);
 	for (size_t i = 0; i < r->head->n_fields; i++)
 		write_field(r, &r->head->fields[i], out);
@@ -314,12 +358,12 @@ make_exchange(struct request *r)
 	memcpy(x->host, r->host, sizeof(x->host));
 	x->method = r->head->method;
 	x->client_minor = r->head->minor;
-	x->client_keep = http_head_keep_alive(r->head);
+	x->client_keep = http_head_keep_alive(r->head) && !r->conn->eof;
 	x->has_body = r->framing.kind == HTTP_BODY_CHUNKED ||
 	    r->framing.kind == HTTP_BODY_LENGTH;
 	x->want_continue = r->expects;
-	x->t_body_ms = clock_mono_ms();
 	body_reader_init(&x->reader, &r->framing, &w->head_limits);
+	x->body_taken = x->reader.done;
 	http_head_init(&x->rhead);
 	buffer_init(&x->head, 0, true);
 	buffer_init(&x->body, body_limit(r), true);
@@ -335,7 +379,9 @@ refuse_request(struct request *r)
 	static struct log_rate rate;
 	const struct error_info *e = error_info(r->code);
 	struct conn *c = r->conn;
-	bool keep = r->framing.kind == HTTP_BODY_NONE && r->code != ERROR_BAD_REQUEST &&
+	bool no_body = r->framing.kind == HTTP_BODY_NONE ||
+	    (r->framing.kind == HTTP_BODY_LENGTH && r->framing.length == 0);
+	bool keep = no_body && r->code != ERROR_BAD_REQUEST &&
 	    r->code != ERROR_NOT_IMPLEMENTED && http_head_keep_alive(r->head);
 	bool head_only = r->head->method == HTTP_HEAD;
 	struct transaction tx;

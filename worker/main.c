@@ -30,6 +30,7 @@
 
 #define MAP_RETRY_MS	100	/* the feed makes the map within moments */
 #define PEM_BYTES_MAX	(4u << 20)
+#define TICKETS_BYTES_MAX	4096	/* a handful of keys of 80 bytes */
 
 struct options {
 	const char	*name;
@@ -155,7 +156,7 @@ load_tickets(struct worker *w, struct ipc_inherited *in)
 {
 	struct buffer tickets;
 
-	buffer_init(&tickets, 4096, true);
+	buffer_init(&tickets, TICKETS_BYTES_MAX, true);
 	need(in, "tickets", &tickets);
 	if (certs_ticket_keys_new(view(&tickets), &w->tickets) != RC_OK)
 		fatal(1, "ticket keys are not of their form");
@@ -187,23 +188,30 @@ load_tls(struct worker *w, struct ipc_inherited *in)
 static void
 load_link(struct ipc_inherited *in)
 {
-	struct buffer chain, key, ca;
+	struct buffer chain, key, ca, revoked;
 	char why[256];
+	enum rc rc;
 
 	buffer_init(&chain, PEM_BYTES_MAX, false);
 	buffer_init(&key, PEM_BYTES_MAX, true);
 	buffer_init(&ca, PEM_BYTES_MAX, false);
+	buffer_init(&revoked, PEM_BYTES_MAX, false);
 	need(in, "link.cert", &chain);
 	need(in, "link.key", &key);
 	need(in, "link.ca", &ca);
+	rc = ipc_inherit_take_content(in, "link.revoked", &revoked);
+	if (rc != RC_OK && rc != RC_NOTFOUND)
+		fatal(1, "descriptor unreadable name=link.revoked");
 	link_ctx = net_tls_link_ctx(false, &(struct net_tls_link_files){
 	    .chain = view(&chain), .key = view(&key), .ca = view(&ca),
+	    .revoked = view(&revoked),
 	}, why, sizeof(why));
 	if (link_ctx == NULL)
 		fatal(2, "link certificate of role worker: %s", why);
 	buffer_fini(&chain);
 	buffer_fini(&key);
 	buffer_fini(&ca);
+	buffer_fini(&revoked);
 }
 
 /* ---- the control channel ---- */
@@ -211,10 +219,12 @@ load_link(struct ipc_inherited *in)
 static void
 new_tickets(struct worker *w, int fd)
 {
+	/* All workers share its offset: only the reader for such will do. */
+	struct ipc_inherited one = { .n = 1, .v = { { "tickets", fd } } };
 	struct buffer content;
 
-	buffer_init(&content, 4096, true);
-	if (fd < 0 || fd_read_all(fd, &content) != RC_OK ||
+	buffer_init(&content, TICKETS_BYTES_MAX, true);
+	if (fd < 0 || ipc_inherit_take_content(&one, "tickets", &content) != RC_OK ||
 	    certs_ticket_keys_replace(w->tickets, view(&content)) != RC_OK)
 		log_warn("ticket keys refused");
 	buffer_fini(&content);
@@ -233,6 +243,7 @@ on_control_message(void *arg, struct span verb, struct span text, int fd)
 		return;
 	} else if (span_eq_str(verb, "tickets")) {
 		new_tickets(w, fd);
+		return;
 	}
 	fd_close(&fd);
 }
@@ -300,14 +311,6 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 static void
 make_pools(struct worker *w)
 {
-	struct engine_pool_config engines = {
-		.addresses = (const char *const *)w->conf->engines,
-		.n_addresses = w->conf->n_engines,
-		.ctx = link_ctx,
-		.links = w->conf->engine_links,
-		.timeout_ms = w->conf->engine_timeout_ms,
-		.stall_ms = w->conf->link_stall_ms,
-	};
 	char *folder = xasprintf("%s/map", w->conf->state_dir);
 
 	w->routes = route_table_new(folder);
@@ -315,7 +318,15 @@ make_pools(struct worker *w)
 	w->dns = net_dns_new(w->loop, w->conf->dns_servers[0] != '\0' ?
 	    w->conf->dns_servers : NULL);
 	w->origins = origin_pool_new(w->loop, w->conf, w->verify, w->dns);
-	w->engines = engine_pool_new(w->loop, &engines);
+	w->engines = engine_pool_new(w->loop, &(struct engine_pool_config){
+	    .addresses = (const char *const *)w->conf->engines,
+	    .n_addresses = w->conf->n_engines,
+	    .dns = w->dns,
+	    .ctx = link_ctx,
+	    .links = w->conf->engine_links,
+	    .timeout_ms = w->conf->engine_timeout_ms,
+	    .stall_ms = w->conf->link_stall_ms,
+	});
 	w->reap = event_new(loop_base(w->loop), -1, 0, on_reap, w);
 	ensure(w->reap != NULL);
 }

@@ -21,6 +21,7 @@
 
 #define GROUPS_MAX	4096	/* identities remembered; idle ones go first */
 #define SWEEP_MS	1000
+#define INPUT_BYTES	65536	/* what a stream takes in by itself */
 
 TAILQ_HEAD(origin_conn_list, origin_conn);
 
@@ -31,7 +32,8 @@ struct origin_group {
 	char			*host;		/* owned */
 	char			*server_name;	/* owned */
 	uint16_t		port;
-	SSL_CTX			*ctx;		/* owned reference */
+	SSL_CTX			*ctx;		/* owned reference; NULL while the
+						   relay's CA cannot be read */
 	SSL_SESSION		*session;	/* owned; NULL: none yet */
 	struct origin_conn_list	idle;		/* newest first */
 	unsigned		n_idle;
@@ -53,6 +55,7 @@ struct attempt {
 	char			why[160];
 	struct net_stream	*stream;	/* owned while connecting */
 	struct origin_conn	*ready;		/* owned: an idle one, to be told */
+	unsigned		timeout_ms;
 	struct timer		timer;		/* the deadline, or "tell now" */
 };
 TAILQ_HEAD(attempt_list, attempt);
@@ -73,7 +76,10 @@ struct origin_pool {
 
 static int group_index = -1;	/* SSL ex_data: the group of a connection */
 
+static void attempt_resolve(struct attempt *);
 static void attempt_next(struct attempt *);
+static void on_ready_event(void *);
+static void on_ready_error(void *, enum net_reason, const char *);
 static void on_connect_ready(void *);
 static void on_connect_error(void *, enum net_reason, const char *);
 static void on_connect_eof(void *);
@@ -84,6 +90,13 @@ static const struct net_stream_ops connect_ops = {
 	.on_ready = on_connect_ready,
 	.on_eof = on_connect_eof,
 	.on_error = on_connect_error,
+};
+
+/* An idle connection on its way to who waits, ended after all. */
+static const struct net_stream_ops ready_ops = {
+	.on_input = on_ready_event,
+	.on_eof = on_ready_event,
+	.on_error = on_ready_error,
 };
 
 /* Whatever an idle origin says, it is no answer to a request of ours. */
@@ -163,12 +176,50 @@ make_room(struct origin_pool *p)
 	}
 }
 
+/* key: owned from here. */
 static struct origin_group *
-group_get(struct origin_pool *p, const struct relay *r, char *why, size_t why_size)
+group_new(struct origin_pool *p, const struct relay *r, char *key)
+{
+	struct origin_group *g;
+
+	make_room(p);
+	g = xcalloc(1, sizeof(*g));
+	g->pool = p;
+	g->key = key;
+	g->host = xstrdup(r->host);
+	g->server_name = xstrdup(r->server_name);
+	g->port = r->port;
+	TAILQ_INIT(&g->idle);
+	TAILQ_INSERT_HEAD(&p->groups, g, link);
+	p->n_groups++;
+	return (g);
+}
+
+/* Trust comes with the first use.  False: the relay's CA is no certificate,
+ * though its text has the form of one. */
+static bool
+group_trust(struct origin_group *g, const struct relay *r, char *why,
+    size_t why_size)
+{
+	struct span ca = r->ca != NULL ? span_of(r->ca) : SPAN_LIT("");
+
+	if (g->ctx != NULL)
+		return (true);
+	g->ctx = certs_verify_ctx(g->pool->verify, ca, r->min_tls_13, why, why_size);
+	if (g->ctx == NULL)
+		return (false);
+	SSL_CTX_up_ref(g->ctx);
+	SSL_CTX_set_session_cache_mode(g->ctx,
+	    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(g->ctx, on_new_session);
+	return (true);
+}
+
+static struct origin_group *
+group_get(struct origin_pool *p, const struct relay *r)
 {
 	char *key = group_key(r);
 	struct origin_group *g;
-	SSL_CTX *ctx;
 
 	TAILQ_FOREACH(g, &p->groups, link) {
 		if (strcmp(g->key, key) != 0)
@@ -178,28 +229,7 @@ group_get(struct origin_pool *p, const struct relay *r, char *why, size_t why_si
 		TAILQ_INSERT_HEAD(&p->groups, g, link);
 		return (g);
 	}
-	ctx = certs_verify_ctx(p->verify,
-	    r->ca != NULL ? span_of(r->ca) : SPAN_LIT(""), r->min_tls_13, why, why_size);
-	if (ctx == NULL) {
-		free(key);
-		return (NULL);
-	}
-	make_room(p);
-	SSL_CTX_set_session_cache_mode(ctx,
-	    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
-	g = xcalloc(1, sizeof(*g));
-	g->pool = p;
-	g->key = key;
-	g->host = xstrdup(r->host);
-	g->server_name = xstrdup(r->server_name);
-	g->port = r->port;
-	SSL_CTX_up_ref(ctx);
-	g->ctx = ctx;
-	TAILQ_INIT(&g->idle);
-	TAILQ_INSERT_HEAD(&p->groups, g, link);
-	p->n_groups++;
-	return (g);
+	return (group_new(p, r, key));
 }
 
 /* ---- attempts ---- */
@@ -249,6 +279,9 @@ conn_new(struct origin_group *g, struct net_stream **stream)
 	c->group = g;
 	c->stream = *stream;
 	*stream = NULL;
+	/* A response head must fit the stream's input. */
+	if (g->pool->conf->max_head_bytes > INPUT_BYTES)
+		net_stream_set_input_high(c->stream, g->pool->conf->max_head_bytes);
 	return (c);
 }
 
@@ -320,12 +353,11 @@ attempt_next(struct attempt *a)
 		}
 		how.addr = &a->addrs[a->at];
 		a->stream = net_stream_connect(g->pool->loop, &how, &connect_ops, a);
-		if (a->stream != NULL) {
+		/* None when it could not even start (no route, no descriptor):
+		 * on_connect_error tells. */
+		if (net_stream_ssl(a->stream) != NULL)
 			SSL_set_ex_data(net_stream_ssl(a->stream), group_index, g);
-			return;
-		}
-		a->fault = ORIGIN_REFUSED;
-		snprintf(a->why, sizeof(a->why), "no descriptors or no memory");
+		return;
 	}
 	attempt_end(a, a->fault, NULL);
 }
@@ -347,24 +379,56 @@ on_resolved(void *arg, enum rc rc, const struct net_addr *addrs, size_t n)
 }
 
 static void
-on_attempt_timer(void *arg)
+on_deadline(void *arg)
+{
+	attempt_fail(arg, ORIGIN_TIMEOUT, "connect deadline");
+}
+
+static void
+attempt_resolve(struct attempt *a)
+{
+	struct origin_pool *p = a->group->pool;
+
+	a->timer.cb = on_deadline;
+	timer_start_ms(&a->timer, a->timeout_ms);
+	a->dns_id = net_dns_resolve(p->dns, a->group->host, a->group->port,
+	    on_resolved, a);
+}
+
+/* ---- an attempt that has an idle connection ---- */
+
+static void
+on_tell(void *arg)
 {
 	struct attempt *a = arg;
 	struct origin_conn *c = a->ready;
 
-	if (c == NULL) {
-		attempt_fail(a, ORIGIN_TIMEOUT, "connect deadline");
-		return;
-	}
 	a->ready = NULL;
 	attempt_end(a, ORIGIN_OK, c);
+}
+
+static void
+on_ready_event(void *arg)
+{
+	struct attempt *a = arg;
+
+	conn_free(a->ready);
+	a->ready = NULL;
+	attempt_resolve(a);
+}
+
+static void
+on_ready_error(void *arg, enum net_reason reason, const char *why)
+{
+	(void)reason;
+	(void)why;
+	on_ready_event(arg);
 }
 
 /* Newest first: the oldest then idle out. */
 static struct origin_conn *
 take_idle(struct origin_group *g)
 {
-	static const struct net_stream_ops nobody;
 	struct origin_conn *c;
 
 	while ((c = TAILQ_FIRST(&g->idle)) != NULL) {
@@ -374,7 +438,6 @@ take_idle(struct origin_group *g)
 		}
 		TAILQ_REMOVE(&g->idle, c, link);
 		g->n_idle--;
-		net_stream_set_ops(c->stream, &nobody, NULL);
 		return (c);
 	}
 	return (NULL);
@@ -385,24 +448,7 @@ on_no_context(void *arg)
 {
 	struct attempt *a = arg;
 
-	attempt_fail(a, ORIGIN_TLS, "trust of the relay cannot be read");
-}
-
-/* A relay whose CA is no PEM (validation lets none through): an attempt
- * without TLS context, that only tells the fault. */
-static struct origin_group *
-group_broken(struct origin_pool *p, const struct relay *r)
-{
-	struct origin_group *g = xcalloc(1, sizeof(*g));
-
-	g->pool = p;
-	g->key = xstrdup("");
-	g->host = xstrdup(r->host);
-	g->server_name = xstrdup(r->server_name);
-	TAILQ_INIT(&g->idle);
-	TAILQ_INSERT_TAIL(&p->groups, g, link);
-	p->n_groups++;
-	return (g);
+	attempt_end(a, ORIGIN_TLS, NULL);
 }
 
 uint64_t
@@ -410,30 +456,28 @@ origin_take(struct origin_pool *p, const struct relay *r, bool fresh,
     origin_ready_cb *cb, void *arg)
 {
 	struct attempt *a = xcalloc(1, sizeof(*a));
-	unsigned timeout_ms = r->connect_timeout_ms != 0 ? r->connect_timeout_ms :
-	    p->conf->connect_timeout_ms;
-	bool broken;
 
 	obj_check(p, ORIGIN_POOL_MAGIC);
-	a->group = group_get(p, r, a->why, sizeof(a->why));
-	broken = a->group == NULL;
-	if (broken)
-		a->group = group_broken(p, r);
+	a->group = group_get(p, r);
 	a->group->n_taken++;
 	a->cb = cb;
 	a->arg = arg;
 	a->id = ++p->next_id;
+	a->timeout_ms = r->connect_timeout_ms != 0 ? r->connect_timeout_ms :
+	    p->conf->connect_timeout_ms;
 	TAILQ_INSERT_TAIL(&p->attempts, a, link);
-	timer_init(&a->timer, p->loop, broken ? on_no_context : on_attempt_timer, a);
-	if (!broken && !fresh)
-		a->ready = take_idle(a->group);
-	if (broken || a->ready != NULL) {
+	timer_init(&a->timer, p->loop, on_tell, a);
+	if (!group_trust(a->group, r, a->why, sizeof(a->why))) {
+		a->timer.cb = on_no_context;
 		timer_start_ms(&a->timer, 0);
 		return (a->id);
 	}
-	timer_start_ms(&a->timer, timeout_ms);
-	a->dns_id = net_dns_resolve(p->dns, a->group->host, a->group->port,
-	    on_resolved, a);
+	if (!fresh && (a->ready = take_idle(a->group)) != NULL) {
+		net_stream_set_ops(a->ready->stream, &ready_ops, a);
+		timer_start_ms(&a->timer, 0);
+		return (a->id);
+	}
+	attempt_resolve(a);
 	return (a->id);
 }
 

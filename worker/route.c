@@ -104,6 +104,18 @@ entry_find(struct route_table *t, const char *host)
 	return (ep);
 }
 
+/* Each request for it sees it again until the feed repairs the record. */
+static void
+log_damage(const char *host, const char *reason)
+{
+	static struct log_rate rate;
+	unsigned suppressed;
+
+	if (log_rate_ok(&rate, 1, &suppressed))
+		log_error("relay record damaged host=%s reason=\"%s\" suppressed=%u",
+		    host, reason, suppressed);
+}
+
 /* Bring *ep up to the record of this epoch, making it if it is new. */
 static enum rc
 refresh(struct entry **ep, const char *host, const struct shm_record *rec,
@@ -120,8 +132,7 @@ refresh(struct entry **ep, const char *host, const struct shm_record *rec,
 	}
 	if ((rc = relay_json_parse(rec->payload, &relay, &fault)) != RC_OK) {
 		/* The feed validates with the same code: this is damage. */
-		log_error("relay record refused host=%s path=%s reason=%s", host,
-		    fault.path, fault.reason);
+		log_damage(host, rc == RC_NOMEM ? "no memory" : fault.reason);
 		return (RC_CORRUPT);
 	}
 	if (e == NULL) {
@@ -158,21 +169,36 @@ look_up(struct route_table *t, const char *host, uint64_t epoch,
 	if (*ep == NULL || (*ep)->epoch != epoch) {
 		memcpy(key + 7, host, strlen(host) + 1);
 		rc = shm_map_get(t->map, key, &rec);
-		if (rc == RC_OK)
+		if (rc == RC_OK) {
 			rc = refresh(ep, host, &rec, epoch);
-		else if (rc == RC_NOTFOUND) {
+		} else if (rc == RC_NOTFOUND) {
 			if (*ep != NULL)
 				entry_free(ep);
 			rc = not_found(t);
+		} else {
+			log_damage(host, "checksum");
 		}
 		if (rc == RC_CORRUPT && *ep != NULL) {
-			/* The old snapshot stays live until a good record comes. */
+			/* The old snapshot stays live until the map changes. */
+			(*ep)->epoch = epoch;
 			rc = RC_OK;
 		}
 		if (rc != RC_OK)
 			return (rc);
 	}
 	*out = relay_ref((*ep)->relay);
+	return (RC_OK);
+}
+
+/* The map cannot be read now: what it said last still serves. */
+static enum rc
+last_known(struct route_table *t, const char *host, struct relay **out)
+{
+	struct entry *e = *entry_find(t, host);
+
+	if (e == NULL)
+		return (RC_UNAVAILABLE);
+	*out = relay_ref(e->relay);
 	return (RC_OK);
 }
 
@@ -188,7 +214,7 @@ route_find(struct route_table *t, const char *host, struct relay **out)
 	if (t->map == NULL)
 		return (RC_UNAVAILABLE);
 	if (shm_map_begin(t->map, &epoch) != RC_OK)
-		return (RC_UNAVAILABLE);
+		return (last_known(t, host, out));
 	rc = look_up(t, host, epoch, out);
 	shm_map_end(t->map);
 	return (rc);

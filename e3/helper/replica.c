@@ -4,34 +4,26 @@
  *
  *   up -> scan (HSCAN) -> [ pull higher ones | push missing ones ] -> idle
  *
- * A pull is a change like one of relayctl: it waits for its turn, reads the
- * record again (HGET), has the engine open it, and only then writes it over
- * ours: a record that somebody forged in Redis fails to open and changes
- * nothing.  A push is one EVAL, atomic in Redis: higher versions only.
+ * A push is one EVAL, atomic in Redis: higher versions only.  Pulls are in
+ * replica_pull.c.
  *
  * One version with two contents (two machines changed one app while Redis was
  * away), or a higher one that our engine cannot open, is a fork that no rule
  * can heal without losing somebody's key: both stay where they are, an error is
  * logged and `forked` counts it.
  */
-#include "e3/helper/replica.h"
+#include "e3/helper/replica_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
-#include "lib/base/timer.h"
 #include "lib/net/dns.h"
-#include "lib/redis/endpoint.h"
 
-#define APPS_KEY		"relay:apps"
 #define SCAN_COUNT		"100"	/* records are small: one packet or two */
-#define COMMAND_TIMEOUT_MS	5000
 #define RETRY_MIN_MS		500
 #define RETRY_MAX_MS		30000
-#define PULLS_MAX		100000	/* ids remembered between two scans */
 
 /* Lua compares strings by the server's locale, so versions are compared byte
  * by byte.  A record there that is cut short counts as lower. */
@@ -53,47 +45,6 @@ const char replica_script[] =
     "end\n"
     "redis.call('HSET', KEYS[1], ARGV[1], new)\n"
     "return 'ok'\n";
-
-struct pull {
-	TAILQ_ENTRY(pull)	link;
-	char			app[RPC_APP_ID_BYTES];
-};
-
-/* The one pull under way: from the list, or for who asked for a refresh. */
-struct pulling {
-	bool			active;
-	bool			own_turn;	/* we hold it, not the asker */
-	char			app[RPC_APP_ID_BYTES];
-	struct buffer		record;		/* as Redis gave it */
-	replica_refresh_cb	*cb;		/* NULL: from the list */
-	void			*arg;
-};
-
-struct replica {
-	unsigned		magic;
-#define REPLICA_MAGIC		0x59d2c8f4
-	struct record_store	*store;		/* borrowed: outlives us */
-	struct engine		*engine;	/* borrowed: outlives us */
-	struct turn		*turn;		/* borrowed: outlives us */
-	const struct replica_ops *ops;		/* borrowed: static */
-	void			*arg;		/* borrowed: owns us */
-	struct net_dns		*dns;		/* owned */
-	struct redis_endpoint	*endpoint;	/* owned */
-	struct redis_client	*client;	/* view: while up */
-	struct turn_waiter	waiter;
-	struct timer		retry;
-	unsigned		retry_ms;
-	unsigned		failures;	/* attempts since it was up */
-	bool			scanned;	/* since it came up */
-	bool			pushing;
-	char			push_app[RPC_APP_ID_BYTES];
-	uint8_t			push_sha256[32];
-	struct pulling		pulling;
-	size_t			n_pulls;
-	TAILQ_HEAD(, pull)	pulls;
-};
-
-static void go_on(struct replica *);
 
 /* ---- judging ----------------------------------------------------------------- */
 
@@ -121,8 +72,8 @@ replica_judge(const struct record_entry *ours, const char *app,
 	return (REPLICA_FORK);
 }
 
-static void
-mark_forked(struct record_entry *e)
+void
+replica_mark_forked(struct record_entry *e)
 {
 	if (!e->forked)
 		log_error("record forked app=%s version=%llu: redis holds another "
@@ -132,43 +83,8 @@ mark_forked(struct record_entry *e)
 	e->replicated = false;
 }
 
-static struct pull *
-find_pull(const struct replica *r, const char *app)
-{
-	struct pull *p;
-
-	TAILQ_FOREACH(p, &r->pulls, link)
-		if (strcmp(p->app, app) == 0)
-			break;
-	return (p);
-}
-
-static void
-want_pull(struct replica *r, const char *app)
-{
-	struct pull *p;
-
-	/* Beyond the limit the next scan finds the rest. */
-	if (find_pull(r, app) != NULL || r->n_pulls == PULLS_MAX)
-		return;
-	p = xcalloc(1, sizeof(*p));
-	memcpy(p->app, app, strlen(app) + 1);
-	TAILQ_INSERT_TAIL(&r->pulls, p, link);
-	r->n_pulls++;
-}
-
-static void
-drop_pull(struct replica *r, struct pull *p)
-{
-	if (p == NULL)
-		return;
-	TAILQ_REMOVE(&r->pulls, p, link);
-	r->n_pulls--;
-	free(p);
-}
-
-static void
-retry_later(struct replica *r)
+void
+replica_retry_later(struct replica *r)
 {
 	if (timer_running(&r->retry))
 		return;
@@ -188,7 +104,7 @@ on_refused(struct replica *r, const char *command, const struct redis_value *v)
 	if (redis_value_is_error(v, "READONLY"))
 		redis_endpoint_retry(r->endpoint, "READONLY");
 	else
-		retry_later(r);
+		replica_retry_later(r);
 }
 
 /* ---- the scan ------------------------------------------------------------------- */
@@ -213,10 +129,10 @@ judge_one(struct replica *r, struct span id, struct span record)
 		e->replicated = e->forked = false;
 		break;
 	case REPLICA_HIGHER:
-		want_pull(r, app);
+		replica_want_pull(r, app);
 		break;
 	case REPLICA_FORK:
-		mark_forked(e);
+		replica_mark_forked(e);
 		break;
 	case REPLICA_FOREIGN:
 		log_warn("redis holds no record under app=%s; it is not taken",
@@ -254,7 +170,7 @@ on_scan(void *arg, enum rc rc, const struct redis_value *v)
 	    v->items[1].type != REDIS_ARRAY ||
 	    !span_copy(v->items[0].text, cursor, sizeof(cursor))) {
 		log_warn("redis answered HSCAN in an unknown form");
-		retry_later(r);
+		replica_retry_later(r);
 		return;
 	}
 	items = v->items[1].items;
@@ -267,7 +183,7 @@ on_scan(void *arg, enum rc rc, const struct redis_value *v)
 	r->scanned = true;
 	log_info("redis compared records=%zu pending=%zu to_take=%zu",
 	    record_store_count(r->store), replica_pending(r), r->n_pulls);
-	go_on(r);
+	replica_kick(r);
 	r->ops->on_change(r->arg);
 }
 
@@ -301,14 +217,14 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 		if (span_eq_str(v->text, "ok") || span_eq_str(v->text, "same"))
 			e->replicated = true;
 		else if (span_eq_str(v->text, "newer"))
-			want_pull(r, e->app);
+			replica_want_pull(r, e->app);
 		else if (span_eq_str(v->text, "fork"))
-			mark_forked(e);
+			replica_mark_forked(e);
 		else
-			retry_later(r);
+			replica_retry_later(r);
 	}
 	r->retry_ms = RETRY_MIN_MS;
-	go_on(r);
+	replica_kick(r);
 	r->ops->on_change(r->arg);
 }
 
@@ -351,140 +267,11 @@ push_next(struct replica *r)
 	for (size_t i = 0; i < record_store_count(r->store); i++) {
 		struct record_entry *e = record_store_at(r->store, i);
 
-		if (!needs_push(e) || find_pull(r, e->app) != NULL)
+		if (!needs_push(e) || replica_find_pull(r, e->app) != NULL)
 			continue;
 		if (!push_entry(r, e) || r->pushing)
 			return;
 	}
-}
-
-/* ---- pulling -------------------------------------------------------------------- */
-
-/* rc as replica_refresh_cb says. */
-static void
-pull_end(struct replica *r, enum rc rc)
-{
-	replica_refresh_cb *cb = r->pulling.cb;
-	void *arg = r->pulling.arg;
-
-	r->pulling.active = false;
-	r->pulling.cb = NULL;
-	buffer_clear(&r->pulling.record);
-	if (r->pulling.own_turn) {
-		r->pulling.own_turn = false;
-		turn_leave(r->turn, &r->waiter);
-	}
-	if (cb != NULL)
-		cb(arg, rc);
-	go_on(r);
-	r->ops->on_change(r->arg);
-}
-
-/* The engine opened it, or not. */
-static void
-on_pull_loaded(void *arg, enum rc rc)
-{
-	struct replica *r = arg;
-	struct span record;
-	struct record_entry *e;
-
-	obj_check(r, REPLICA_MAGIC);
-	ensure(r->pulling.active);
-	record = (struct span){ buffer_data(&r->pulling.record),
-	    buffer_len(&r->pulling.record) };
-	if (rc == RC_DENIED) {
-		log_error("record of redis refused by the engine app=%s; not "
-		    "taken", r->pulling.app);
-		e = record_store_find(r->store, r->pulling.app);
-		if (e != NULL && !e->refused)
-			mark_forked(e);		/* do not push against it */
-	}
-	if (rc == RC_OK) {
-		rc = record_store_take(r->store, record);
-		e = record_store_find(r->store, r->pulling.app);
-		if (rc == RC_OK && e != NULL) {
-			e->replicated = true;
-			e->active = e->version;
-			log_info("record taken from redis app=%s version=%llu",
-			    e->app, (unsigned long long)e->version);
-		} else
-			log_error("record of redis not written app=%s why=%s",
-			    r->pulling.app, rc_name(rc));
-	}
-	/* Without an engine it stays wanted; else the next scan asks again. */
-	if (rc == RC_OK || rc == RC_DENIED || rc == RC_CONFLICT)
-		drop_pull(r, find_pull(r, r->pulling.app));
-	else
-		retry_later(r);
-	/* What the engine cannot open must not keep the app from changing. */
-	pull_end(r, rc == RC_DENIED ? RC_OK : RC_CONFLICT);
-}
-
-static void
-on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
-{
-	struct replica *r = arg;
-	struct record_entry *e;
-
-	obj_check(r, REPLICA_MAGIC);
-	ensure(r->pulling.active);
-	if (rc != RC_OK || v->type == REDIS_ERROR) {
-		pull_end(r, RC_UNAVAILABLE);
-		return;
-	}
-	e = record_store_find(r->store, r->pulling.app);
-	if (v->type == REDIS_STRING && replica_judge(e, r->pulling.app,
-	    v->text) == REPLICA_HIGHER) {
-		if (buffer_append(&r->pulling.record, v->text.p,
-		    v->text.len) == RC_OK &&
-		    engine_load(r->engine, v->text, on_pull_loaded, r) == RC_OK)
-			return;
-		want_pull(r, r->pulling.app);	/* once the engine is back */
-		pull_end(r, RC_CONFLICT);
-		return;
-	}
-	drop_pull(r, find_pull(r, r->pulling.app));
-	pull_end(r, RC_OK);
-}
-
-static enum rc
-pull_start(struct replica *r, const char *app, replica_refresh_cb *cb,
-    void *arg)
-{
-	if (r->client == NULL || redis_commandl(r->client, COMMAND_TIMEOUT_MS,
-	    on_pull_read, r, "HGET", APPS_KEY, app,
-	    (const char *)NULL) != RC_OK)
-		return (RC_UNAVAILABLE);
-	ensure(!r->pulling.active);	/* the turn sees to that */
-	r->pulling.active = true;
-	memcpy(r->pulling.app, app, strlen(app) + 1);
-	r->pulling.cb = cb;
-	r->pulling.arg = arg;
-	return (RC_OK);
-}
-
-enum rc
-replica_refresh(struct replica *r, const char *app, replica_refresh_cb *cb,
-    void *arg)
-{
-	obj_check(r, REPLICA_MAGIC);
-	return (pull_start(r, app, cb, arg));
-}
-
-/* It is our turn to take the first one of the list. */
-static void
-on_turn(void *arg)
-{
-	struct replica *r = arg;
-	struct pull *p = TAILQ_FIRST(&r->pulls);
-
-	obj_check(r, REPLICA_MAGIC);
-	r->pulling.own_turn = true;
-	if (p != NULL && engine_is_loaded(r->engine) &&
-	    pull_start(r, p->app, NULL, NULL) == RC_OK)
-		return;
-	r->pulling.own_turn = false;
-	turn_leave(r->turn, &r->waiter);
 }
 
 /* ---- what is next ------------------------------------------------------------------ */
@@ -501,13 +288,14 @@ ask_for_refused(struct replica *r)
 			continue;
 		e->asked = true;
 		e->forked = false;
-		want_pull(r, e->app);
+		replica_want_pull(r, e->app);
 	}
 }
 
-static void
-go_on(struct replica *r)
+void
+replica_kick(struct replica *r)
 {
+	obj_check(r, REPLICA_MAGIC);
 	if (r->client == NULL || !r->scanned || timer_running(&r->retry))
 		return;
 	ask_for_refused(r);
@@ -516,13 +304,6 @@ go_on(struct replica *r)
 		turn_take(r->turn, &r->waiter);
 	if (r->client != NULL && !r->pushing)
 		push_next(r);
-}
-
-void
-replica_kick(struct replica *r)
-{
-	obj_check(r, REPLICA_MAGIC);
-	go_on(r);
 }
 
 static void
@@ -534,7 +315,7 @@ on_retry(void *arg)
 	if (r->client != NULL && !r->scanned)
 		scan_from(r, "0");
 	else
-		go_on(r);
+		replica_kick(r);
 }
 
 static void
@@ -611,7 +392,7 @@ replica_new(struct loop *loop, const struct conf_redis *conf,
 	r->retry_ms = RETRY_MIN_MS;
 	TAILQ_INIT(&r->pulls);
 	buffer_init(&r->pulling.record, RPC_RECORD_BYTES_MAX, false);
-	turn_waiter_init(&r->waiter, on_turn, r);
+	turn_waiter_init(&r->waiter, replica_on_turn, r);
 	timer_init(&r->retry, loop, on_retry, r);
 	r->dns = net_dns_new(loop, NULL);
 	/* Compare and set needs the one that takes writes, also to read. */
@@ -640,7 +421,7 @@ replica_free(struct replica **rp)
 	timer_fini(&r->retry);
 	buffer_fini(&r->pulling.record);
 	while ((p = TAILQ_FIRST(&r->pulls)) != NULL)
-		drop_pull(r, p);
+		replica_drop_pull(r, p);
 	r->magic = 0;
 	free(r);
 }

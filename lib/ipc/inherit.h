@@ -12,6 +12,7 @@
  *   listen.<n>     the n-th listening socket of relay.conf, in order
  *   cert.<n>, key.<n>   PEM files of the n-th certificate of relay.conf
  *   link.cert, link.key, link.ca   PEM of this role's link certificate
+ *   link.revoked   serials that are refused; absent when there is no such file
  *   tickets        TLS ticket keys shared by workers, a memfd
  *   root           root key, 32 bytes (e3d)
  *   engine.unix, engine.tcp   e3d's listening sockets

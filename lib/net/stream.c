@@ -237,24 +237,16 @@ net_stream_close(struct net_stream **sp)
 	struct net_stream *s = *sp;
 
 	*sp = NULL;
-	if (s != NULL)
-		net_stream_abort(s);
-}
-
-void
-net_stream_finish(struct net_stream **sp, unsigned linger_ms)
-{
-	struct net_stream *s = *sp;
-
-	*sp = NULL;
 	if (s == NULL)
 		return;
-	obj_check(s, NET_STREAM_MAGIC);
-	if (s->state != NET_STREAM_OPEN || s->output == NET_OUTPUT_BROKEN) {
-		net_stream_abort(s);
-		return;
-	}
 	net_stream_enter(s);
+	net_stream_abort(s);
+	net_stream_leave(s);
+}
+
+static void
+begin_linger(struct net_stream *s, unsigned linger_ms)
+{
 	net_stream_set_state(s, NET_STREAM_LINGER);
 	s->ops = NULL;
 	s->arg = NULL;
@@ -266,8 +258,22 @@ net_stream_finish(struct net_stream **sp, unsigned linger_ms)
 	    (uint64_t)linger_ms * LINGER_FACTOR;
 	timer_init(&s->linger, s->loop, net_stream_on_linger_end, s);
 	net_stream_linger_again(s);
-	if (s->output == NET_OUTPUT_ENDED && s->eof)
-		net_stream_abort(s);	/* both ends have said all */
+}
+
+void
+net_stream_finish(struct net_stream **sp, unsigned linger_ms)
+{
+	struct net_stream *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	net_stream_enter(s);
+	if (s->state == NET_STREAM_OPEN && s->output != NET_OUTPUT_BROKEN &&
+	    !(s->output == NET_OUTPUT_ENDED && s->eof))
+		begin_linger(s, linger_ms);
+	else
+		net_stream_abort(s);	/* nothing to say, or all is said */
 	net_stream_leave(s);
 }
 

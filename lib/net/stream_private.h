@@ -21,23 +21,23 @@ enum net_stream_state {
 	NET_STREAM_CONNECTING,
 	NET_STREAM_HANDSHAKE,
 	NET_STREAM_OPEN,
-	NET_STREAM_LINGER,		/* finished by its owner: we own ourselves */
-	NET_STREAM_BROKEN,		/* on_error was told; only close is left */
-	NET_STREAM_CLOSED		/* freed when the frames above have left */
+	NET_STREAM_LINGER,	/* finished by its owner: we own ourselves */
+	NET_STREAM_BROKEN,	/* on_error was told; only close is left */
+	NET_STREAM_CLOSED	/* freed when the frames above have left */
 };
 
 enum net_output {
 	NET_OUTPUT_OPEN,
-	NET_OUTPUT_ENDING,		/* close_notify and FIN follow the queue */
+	NET_OUTPUT_ENDING,	/* close_notify and FIN follow the queue */
 	NET_OUTPUT_ENDED,
-	NET_OUTPUT_BROKEN		/* the peer is gone; what it sent before is
+	NET_OUTPUT_BROKEN	/* the peer is gone; what it sent before is
 				   still read, then on_error comes */
 };
 
 struct net_stream {
 	unsigned		magic;
 #define NET_STREAM_MAGIC	0x3ac8e517
-	enum net_stream_state		state;
+	enum net_stream_state	state;
 	enum net_output		output;
 	enum net_step		read_wait;	/* handshake or read: WANT_* */
 	enum net_step		write_wait;	/* WANT_*, or DONE: try */
@@ -62,7 +62,8 @@ struct net_stream {
 	struct event		ev_read;
 	struct event		ev_write;
 	struct timer		linger;		/* made by finish */
-	struct net_fault	*fault;		/* owned; STILLBORN or NET_OUTPUT_BROKEN */
+	struct net_fault	*fault;		/* owned; what on_error will
+						   tell, or NULL */
 	const struct net_stream_ops *ops;	/* borrowed: a constant of the owner */
 	void			*arg;		/* borrowed: the owner */
 	struct net_addr		peer;
@@ -92,7 +93,8 @@ void net_stream_write_out(struct net_stream *);
 void net_stream_linger_again(struct net_stream *);
 void net_stream_on_linger_end(void *);
 
-/* Everything ends now but the memory, which frames above may still read. */
+/* Everything ends now but the memory, which frames above may still read: to
+ * be called between enter and leave. */
 void net_stream_abort(struct net_stream *);
 
 void net_stream_keep_fault(struct net_stream *, const struct net_fault *);

@@ -17,21 +17,21 @@
 /* One TLS record for each SSL_write: what has to be repeated stays small. */
 #define TLS_WRITE_BYTES	16384
 
+#define TO(state)	(1u << NET_STREAM_##state)
+
 static atomic_uint lingering;
 
 void
 net_stream_set_state(struct net_stream *s, enum net_stream_state to)
 {
 	static const unsigned char allowed[] = {
-		[NET_STREAM_STILLBORN] = 1 << NET_STREAM_BROKEN | 1 << NET_STREAM_CLOSED,
-		[NET_STREAM_CONNECTING] = 1 << NET_STREAM_HANDSHAKE | 1 << NET_STREAM_OPEN |
-		    1 << NET_STREAM_BROKEN | 1 << NET_STREAM_CLOSED,
-		[NET_STREAM_HANDSHAKE] = 1 << NET_STREAM_OPEN | 1 << NET_STREAM_BROKEN |
-		    1 << NET_STREAM_CLOSED,
-		[NET_STREAM_OPEN] = 1 << NET_STREAM_LINGER | 1 << NET_STREAM_BROKEN |
-		    1 << NET_STREAM_CLOSED,
-		[NET_STREAM_LINGER] = 1 << NET_STREAM_CLOSED,
-		[NET_STREAM_BROKEN] = 1 << NET_STREAM_CLOSED,
+		[NET_STREAM_STILLBORN] = TO(BROKEN) | TO(CLOSED),
+		[NET_STREAM_CONNECTING] = TO(HANDSHAKE) | TO(OPEN) |
+		    TO(BROKEN) | TO(CLOSED),
+		[NET_STREAM_HANDSHAKE] = TO(OPEN) | TO(BROKEN) | TO(CLOSED),
+		[NET_STREAM_OPEN] = TO(LINGER) | TO(BROKEN) | TO(CLOSED),
+		[NET_STREAM_LINGER] = TO(CLOSED),
+		[NET_STREAM_BROKEN] = TO(CLOSED),
 		[NET_STREAM_CLOSED] = 0,
 	};
 
@@ -188,18 +188,17 @@ net_stream_leave(struct net_stream *s)
 void
 net_stream_abort(struct net_stream *s)
 {
-	net_stream_enter(s);
-	if (s->state != NET_STREAM_CLOSED) {
-		net_stream_set_state(s, NET_STREAM_CLOSED);
-		net_turn_forget(&s->item);
-		if (s->io.fd >= 0) {
-			(void)event_del(&s->ev_read);
-			(void)event_del(&s->ev_write);
-		}
-		timer_fini(&s->linger);
-		net_transport_close(&s->io);
+	ensure(s->busy != 0);	/* leave, not we, gives the memory back */
+	if (s->state == NET_STREAM_CLOSED)
+		return;
+	net_stream_set_state(s, NET_STREAM_CLOSED);
+	net_turn_forget(&s->item);
+	if (s->io.fd >= 0) {
+		(void)event_del(&s->ev_read);
+		(void)event_del(&s->ev_write);
 	}
-	net_stream_leave(s);
+	timer_fini(&s->linger);
+	net_transport_close(&s->io);
 }
 
 /* Tell the owner that it is over.  Unsent bytes stay counted as unsent. */
@@ -410,7 +409,6 @@ net_stream_write_out(struct net_stream *s)
 	uint64_t before = s->sent;
 	enum rc rc;
 
-	ensure(s->busy != 0);	/* what we call may close, not free */
 	if (!has_output(s) || s->write_wait != NET_STEP_DONE)
 		return;
 	rc = write_queue(s);
@@ -535,7 +533,9 @@ net_stream_on_linger_end(void *arg)
 {
 	struct net_stream *s = arg;
 
+	net_stream_enter(s);
 	net_stream_abort(s);
+	net_stream_leave(s);
 }
 
 void

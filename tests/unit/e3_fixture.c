@@ -51,7 +51,6 @@ fixture_start(struct fixture *f, unsigned threads)
 		assert_int_not_equal(CRYPTO_secure_malloc_init(1 << 20, 32),
 		    0);
 	f->loop = loop_new();
-	f->engine.name = "test";
 	f->engine.root_key = test_root_key;
 	f->engine.keyring = e3_keyring_new();
 	f->engine.crypto = e3_crypto_new();

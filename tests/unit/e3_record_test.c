@@ -315,6 +315,49 @@ test_swapped(void **state)
 	fixture_stop(&f);
 }
 
+/* Lists of 0, 1, a whole piece, and around it; entries in order of ids. */
+static void
+test_lists(void **state)
+{
+	static const unsigned counts[] = { 0, 1, 511, 512, 513, 1024, 1500 };
+	struct fixture f;
+	struct reply r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		char last[64] = "", id[64];
+		size_t n = 0;
+
+		fixture_start(&f, 1);
+		for (unsigned k = 0; k < counts[i]; k++) {
+			(void)snprintf(id, sizeof(id), "app_%012u",
+			    (k * 7919) % 100000);
+			fixture_app(&f, id);
+		}
+		f.caller.role = RPC_ROLE_ADMIN;
+		fixture_call(&f, "ListApps", NULL, &r);
+		assert_int_equal(r.status, RPC_STATUS_OK);
+		assert_int_equal(r.n, counts[i] == 0 ? 1 :
+		    (counts[i] + 511) / 512);
+		for (unsigned p = 0; p < r.n; p++) {
+			const struct rpc_value *v = r.frames[p].body;
+
+			for (size_t k = 0; k < rpc_array_len(v); k++, n++) {
+				struct span s;
+
+				assert_true(rpc_get_bytes(rpc_array_at(
+				    rpc_array_at(v, k), 0), &s));
+				assert_true(span_copy(s, id, sizeof(id)));
+				assert_true(strcmp(id, last) > 0);
+				memcpy(last, id, sizeof(last));
+			}
+		}
+		assert_int_equal(n, counts[i]);
+		reply_fini(&r);
+		fixture_stop(&f);
+	}
+}
+
 int
 main(void)
 {
@@ -324,6 +367,7 @@ main(void)
 		cmocka_unit_test(test_foreign_content),
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_swapped),
+		cmocka_unit_test(test_lists),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -144,7 +144,6 @@ stage_open(struct stage *s)
 	s->engine_cert = test_leaf_new(s->ca, "e", "URI:relay://link/engine/e",
 	    3600);
 	s->server_ctx = config.ctx = link_ctx(s, true, s->engine_cert);
-	s->engine.name = "test";
 	s->engine.root_key = root_key;
 	s->engine.keyring = e3_keyring_new();
 	s->engine.crypto = e3_crypto_new();
