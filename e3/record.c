@@ -182,7 +182,7 @@ read_app(struct e3_crypto *c, struct span document, const uint8_t *secrets,
     size_t n_secrets, struct e3_app **out)
 {
 	const struct rpc_value *pairs, *keys;
-	struct rpc_document doc = { NULL, NULL };
+	struct rpc_document doc = { .zone = NULL };
 	struct e3_app *a = NULL;
 	struct span name;
 	enum rc rc = RC_UNSUPPORTED;

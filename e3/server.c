@@ -22,7 +22,8 @@
 /* Replies handed to the stream and not yet taken by the kernel; above it the
  * pieces wait, the jobs that make them stop, and so does reading. */
 #define UNSENT_HIGH	(2u * RPC_REPLY_PIECE_BYTES)
-#define HELD_MAX	((size_t)512 << 20)	/* bytes of calls, all links */
+/* Memory of calls at the scheduler, all links: bytes and unpacked values. */
+#define HELD_MAX	((size_t)512 << 20)
 
 struct link {
 	struct e3_caller	caller;		/* first: a caller is its link */
@@ -49,13 +50,20 @@ struct e3_server {
 	struct event		*listeners[LISTENERS_MAX];	/* owned */
 	struct timer		accept_timer;
 	TAILQ_HEAD(, link)	links, dead;	/* owned */
-	size_t			held;		/* bytes of submitted calls */
+	size_t			held;		/* memory of submitted calls */
 	unsigned		submitted;	/* calls at the scheduler */
 	struct timer		drain_timer;
 	uint64_t		last_call_ms;
 	void			(*drained)(void *);	/* NULL: not draining */
 	void			*drained_arg;	/* borrowed */
 };
+
+/* What a call holds until it is done. */
+static size_t
+call_memory(const struct e3_call *c)
+{
+	return (buffer_len(&c->bytes) + c->frame.doc.bytes);
+}
 
 /* ---- the end of a link ---- */
 
@@ -189,7 +197,7 @@ on_pieces(void *arg, struct e3_job *job, struct e3_pieces *pieces, bool done)
 	if (done) {
 		c->done = true;
 		s->submitted--;
-		s->held -= buffer_len(&c->bytes);
+		s->held -= call_memory(c);
 		s->engine->fields_sealed += c->n_sealed;
 		s->engine->fields_opened += c->n_opened;
 		s->last_call_ms = clock_mono_ms();
@@ -217,7 +225,7 @@ admit(const struct link *l, const struct e3_call *c)
 		return (RPC_STATUS_OK);
 	if (l->in_flight >= RPC_CALLS_MAX)
 		return (RPC_STATUS_LIMIT);
-	if (s->held + buffer_len(&c->bytes) > HELD_MAX)
+	if (s->held + call_memory(c) > HELD_MAX)
 		return (RPC_STATUS_OVERLOADED);
 	return (RPC_STATUS_OK);
 }
@@ -245,7 +253,7 @@ on_frame(struct link *l, struct buffer *frame)
 	if (c->submitted) {
 		l->in_flight++;
 		s->submitted++;
-		s->held += buffer_len(&c->bytes);
+		s->held += call_memory(c);
 		return;
 	}
 	if (c->info == NULL || !c->info->network_thread)
@@ -279,7 +287,7 @@ read_frames(struct link *l)
 		size_t used;
 		enum rc rc;
 
-		if (net_stream_unsent(l->stream) > UNSENT_HIGH) {
+		if (net_stream_unsent(l->stream) >= UNSENT_HIGH) {
 			net_stream_read_pause(l->stream);
 			return;
 		}

@@ -17,11 +17,27 @@
 #include "master/reload.h"
 
 #define CLIENTS_MAX	32	/* tools of administrators, not a service */
+#define STATUS_MS	500	/* a role answers in microseconds; one that is
+				   stuck must not hide how the others are */
 
 enum waits {
 	WAITS_NOT,
+	WAITS_STATUS,		/* for feed and helper */
 	WAITS_ACCEPTED,		/* reload */
 	WAITS_SERVING		/* reload-wait */
+};
+
+/* The roles that say more of themselves than their state. */
+static const struct {
+	enum role	role;
+	const char	*key;
+} reports[] = { { ROLE_FEED, "feed" }, { ROLE_HELPER, "helper" } };
+#define N_REPORTS	(sizeof(reports) / sizeof(reports[0]))
+
+/* What a status waits for: a process, and the number of its answer. */
+struct question {
+	pid_t		pid;		/* 0: nobody could be asked */
+	unsigned	number;
 };
 
 struct client {
@@ -30,7 +46,9 @@ struct client {
 	struct ipc_channel	*channel;	/* owned */
 	struct ucred		peer;
 	enum waits		waits;
-	unsigned		run;		/* that it waits for */
+	unsigned		run;		/* of reload, that it waits for */
+	struct question		asked[N_REPORTS];	/* WAITS_STATUS */
+	struct timer		late;		/* WAITS_STATUS */
 };
 
 struct control {
@@ -84,7 +102,7 @@ control_reload_done(struct master *m, unsigned run, const unsigned *generation,
 	struct client *c;
 
 	TAILQ_FOREACH(c, &m->control->clients, link) {
-		if (c->waits == WAITS_NOT || c->run > run)
+		if (c->waits <= WAITS_STATUS || c->run > run)
 			continue;
 		if (generation != NULL)
 			answer_generation(c, *generation);
@@ -116,40 +134,103 @@ put_children(struct buffer *b, const struct master *m)
 	buffer_puts(b, "]");
 }
 
-/* What a role last said of itself; null when it does not serve, or when the
- * whole would not fit one message. */
-static void
-put_report(struct buffer *b, struct master *m, const char *key, enum role r)
+/* The process that was asked, if it still serves. */
+static const struct child *
+asked_child(const struct client *c, size_t report)
 {
-	const struct child *c = supervise_find(&m->children, r);
+	const struct question *q = &c->asked[report];
+	const struct child *child = supervise_find(
+	    &c->control->master->children, reports[report].role);
 
-	buffer_printf(b, ",\"%s\":", key);
-	if (c == NULL || c->state != CHILD_READY || c->status == NULL ||
-	    buffer_len(b) + strlen(c->status) + 64 > IPC_MESSAGE_BYTES)
+	if (child == NULL || child->state != CHILD_READY || q->pid == 0 ||
+	    child->pid != q->pid)
+		return (NULL);
+	return (child);
+}
+
+/* What a role answered to this question, never to an older one; null when it
+ * does not serve or answer, or when the whole would not fit one message. */
+static void
+put_report(struct buffer *b, const struct client *c, size_t report)
+{
+	const struct child *child = asked_child(c, report);
+
+	buffer_printf(b, ",\"%s\":", reports[report].key);
+	if (child == NULL || child->status == NULL ||
+	    child->answered < c->asked[report].number ||
+	    buffer_len(b) + strlen(child->status) + 64 > IPC_MESSAGE_BYTES)
 		buffer_puts(b, "null");
 	else
-		buffer_puts(b, c->status);
+		buffer_puts(b, child->status);
 }
 
 static void
-on_status(struct client *c)
+answer_status(struct client *c)
 {
 	struct master *m = c->control->master;
 	struct buffer b;
 
-	supervise_tell(&m->children, ROLE_FEED, "status", -1);
-	supervise_tell(&m->children, ROLE_HELPER, "status", -1);
+	c->waits = WAITS_NOT;
+	timer_stop(&c->late);
 	buffer_init(&b, 0, false);
 	buffer_printf(&b, "{\"version\":\"%s\",\"pid\":%ld,"
 	    "\"generation\":%u,\"uptime_ms\":%llu,", PACKAGE_VERSION,
 	    (long)getpid(), m->generation,
 	    (unsigned long long)(clock_mono_ms() - m->t_start_ms));
 	put_children(&b, m);
-	put_report(&b, m, "feed", ROLE_FEED);
-	put_report(&b, m, "helper", ROLE_HELPER);
+	for (size_t i = 0; i < N_REPORTS; i++)
+		put_report(&b, c, i);
 	buffer_puts(&b, "}");
 	answer(c, "status", (struct span){ buffer_data(&b), buffer_len(&b) });
 	buffer_fini(&b);
+}
+
+static void
+answer_status_if_told(struct client *c)
+{
+	const struct child *child;
+
+	for (size_t i = 0; i < N_REPORTS; i++) {
+		child = asked_child(c, i);
+		if (child != NULL && child->control != NULL &&
+		    child->answered < c->asked[i].number)
+			return;
+	}
+	answer_status(c);
+}
+
+void
+control_child_told(struct master *m)
+{
+	struct client *c;
+
+	if (m->control == NULL)		/* leaving: the door is closed */
+		return;
+	TAILQ_FOREACH(c, &m->control->clients, link)
+		if (c->waits == WAITS_STATUS)
+			answer_status_if_told(c);
+}
+
+static void
+on_late(void *arg)
+{
+	answer_status(arg);
+}
+
+static void
+on_status(struct client *c)
+{
+	struct child *child;
+
+	for (size_t i = 0; i < N_REPORTS; i++) {
+		child = supervise_find(&c->control->master->children,
+		    reports[i].role);
+		c->asked[i].number = child == NULL ? 0 : supervise_ask(child);
+		c->asked[i].pid = c->asked[i].number == 0 ? 0 : child->pid;
+	}
+	c->waits = WAITS_STATUS;
+	timer_start_ms(&c->late, STATUS_MS);
+	answer_status_if_told(c);
 }
 
 /* ---- requests --------------------------------------------------------------------------- */
@@ -197,6 +278,7 @@ client_free(struct client *c)
 {
 	TAILQ_REMOVE(&c->control->clients, c, link);
 	c->control->n_clients--;
+	timer_fini(&c->late);
 	ipc_channel_free(&c->channel);
 	free(c);
 }
@@ -234,6 +316,7 @@ on_accept(evutil_socket_t listener, short what, void *arg)
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &len);
 	log_debug("control-open uid=%u pid=%ld", (unsigned)c->peer.uid,
 	    (long)c->peer.pid);
+	timer_init(&c->late, ctl->master->loop, on_late, c);
 	c->channel = ipc_channel_new(ctl->master->loop, fd, &client_ops, c);
 	TAILQ_INSERT_TAIL(&ctl->clients, c, link);
 	ctl->n_clients++;

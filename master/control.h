@@ -20,4 +20,7 @@ void control_reload_accepted(struct master *, unsigned run,
 void control_reload_done(struct master *, unsigned run,
     const unsigned *generation, const char *why);
 
+/* From supervise.c: a child answered to `status`, or its channel ended. */
+void control_child_told(struct master *);
+
 #endif

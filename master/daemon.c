@@ -29,8 +29,9 @@ daemon_stdio(void)
 
 /* The starter stays until the daemon serves or has said why not. */
 static void __attribute__((__noreturn__))
-wait_for_daemon(pid_t daemon, int fd)
+wait_for_daemon(const struct master *m, pid_t daemon, int fd)
 {
+	const char *log_file = m->settings->relay->log_file;
 	char ok = 0;
 	int status;
 	ssize_t n;
@@ -40,6 +41,8 @@ wait_for_daemon(pid_t daemon, int fd)
 	} while (n < 0 && errno == EINTR);
 	if (n == 1)
 		_exit(EXIT_DONE);
+	if (*log_file != '\0')
+		log_error("relayd did not start: see also %s", log_file);
 	if (waitpid(daemon, &status, 0) == daemon && WIFEXITED(status) &&
 	    WEXITSTATUS(status) != 0)
 		_exit(WEXITSTATUS(status));
@@ -56,7 +59,7 @@ daemon_begin(struct master *m)
 		fatal(EXIT_FAILED, "daemon: %s", strerror(errno));
 	if (pid > 0) {
 		close(fds[1]);
-		wait_for_daemon(pid, fds[0]);
+		wait_for_daemon(m, pid, fds[0]);
 	}
 	close(fds[0]);
 	m->daemon_fd = fds[1];

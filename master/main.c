@@ -35,7 +35,6 @@
 
 #define CONF_PATH	SYSCONFDIR "/relay/relay.conf"
 #define START_MS	30000	/* until the first generation serves */
-#define POLL_MS		1000	/* how old a status of feed or helper may be */
 #define CHECK_MS	10000	/* of -t, as in reload.c */
 
 static const char usage_text[] =
@@ -151,7 +150,7 @@ test_configuration(struct master *m)
 		spawn_check_reason(check.output_fd, why, sizeof(why));
 		fd_close(&check.output_fd);
 		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-			fatal(EXIT_CONF, "%s: %s", m->options.conf_path, why);
+			fatal(EXIT_CONF, "relay-worker -t: %s", why);
 	}
 	(void)printf("%s: good\n", m->options.conf_path);
 }
@@ -232,8 +231,13 @@ open_sockets(struct master *m)
 
 	settings_wants(m->settings, &m->privs, &wants);
 	rc = listen_open(&m->listeners, &wants, LISTEN_TAKEOVER_MS, &fault);
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
+		if (m->log_fd >= 0) {	/* not read by who starts us */
+			log_error("%s", fault.text);
+			log_to_fd(STDERR_FILENO);
+		}
 		fatal(EXIT_ADDRESS, "%s", fault.text);
+	}
 	listen_keep(&m->listeners, &wants);
 	listen_wants_fini(&wants);
 }
@@ -261,21 +265,6 @@ on_start_deadline(void *arg)
 	log_error("not ready after %d s: see the lines above",
 	    START_MS / 1000);
 	master_leave(m, LEAVING_TERM, EXIT_NOT_READY);
-}
-
-static void
-on_poll(void *arg)
-{
-	struct master *m = arg;
-	struct child *c;
-
-	TAILQ_FOREACH(c, &m->children.list, link)
-		if (c->state == CHILD_READY && (c->role == ROLE_FEED ||
-		    c->role == ROLE_HELPER) && c->control != NULL &&
-		    ipc_channel_send(c->control, "status", SPAN_LIT(""), -1) !=
-		    RC_OK)
-			log_debug("status not asked name=%s", c->name);
-	timer_start_ms(&m->poll, POLL_MS);
 }
 
 static void
@@ -381,8 +370,6 @@ open_all(struct master *m, int upgrade_fd)
 	m->reload = reload_new(m);
 	m->control = control_new(m);
 	timer_init(&m->start_deadline, m->loop, on_start_deadline, m);
-	timer_init(&m->poll, m->loop, on_poll, m);
-	timer_start_ms(&m->poll, POLL_MS);
 	watch_signals(m);
 }
 
@@ -398,7 +385,6 @@ close_all(struct master *m)
 	listen_fini(&m->listeners);
 	log_info("relayd-ended exit=%d", m->exit_code);
 	timer_fini(&m->start_deadline);
-	timer_fini(&m->poll);
 	for (size_t i = 0; m->signals[i] != NULL; i++)
 		event_free(m->signals[i]);
 	loop_free(&m->loop);

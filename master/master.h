@@ -75,7 +75,6 @@ struct master {
 	enum leaving		leaving;
 	int			exit_code;
 	struct timer		start_deadline;
-	struct timer		poll;		/* asks feed and helper */
 	struct event		*signals[8];	/* owned */
 };
 

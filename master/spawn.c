@@ -388,6 +388,10 @@ spawn_role(const struct master *m, const struct settings *s, enum role role,
 	add_fd(&b, "control", pair[1]);
 	add_fd(&b, "panic", out->panic_fd);
 	add_fd(&b, "log", m->log_fd);
+	/* A daemon's starter may wait for the end of its pipe: no child keeps
+	 * that open.  Words of libc and sanitizers go to the log file too. */
+	if (!m->options.foreground)
+		b.output = m->log_fd;
 	add_role(&b, m, s);
 	add_args(&b, s, name, generation);
 	add_env(&b);

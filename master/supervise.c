@@ -14,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "master/backoff.h"
+#include "master/control.h"
 #include "master/master.h"
 #include "master/reload.h"
 #include "master/spawn.h"
@@ -74,6 +75,7 @@ drop_process(struct child *c)
 	fd_close(&c->panic_fd);
 	free(c->status);
 	c->status = NULL;
+	c->asked = c->answered = 0;
 	c->pid = 0;
 }
 
@@ -129,6 +131,19 @@ on_ready(struct child *c)
 }
 
 static void
+on_status(struct child *c, struct span json)
+{
+	if (c->answered < c->asked)	/* else asked by a relayd before us */
+		c->answered++;
+	if (json.len >= 2 && json.p[0] == '{' &&
+	    json.p[json.len - 1] == '}') {
+		free(c->status);
+		c->status = xstrndup(json.p, json.len);
+	}
+	control_child_told(c->master);
+}
+
+static void
 on_message(void *arg, struct span verb, struct span text, int fd)
 {
 	struct child *c = arg;
@@ -138,11 +153,7 @@ on_message(void *arg, struct span verb, struct span text, int fd)
 	if (span_eq_str(verb, "ready")) {
 		on_ready(c);
 	} else if (span_eq_str(verb, "status")) {
-		if (text.len < 2 || text.p[0] != '{' ||
-		    text.p[text.len - 1] != '}')
-			return;
-		free(c->status);
-		c->status = xstrndup(text.p, text.len);
+		on_status(c, text);
 	} else if (span_eq_str(verb, "failed")) {
 		(void)snprintf(c->failed, sizeof(c->failed), "%.*s",
 		    (int)(text.len < 250 ? text.len : 250), text.p);
@@ -165,6 +176,7 @@ on_eof(void *arg)
 	obj_check(c, CHILD_MAGIC);
 	ipc_channel_free(&c->control);
 	c->control_fd = -1;
+	control_child_told(c->master);
 	if (c->state == CHILD_DRAINING)
 		return;
 	c->force = FORCE_KILL;
@@ -466,6 +478,16 @@ supervise_tell(struct children *t, enum role role, const char *verb, int fd)
 	TAILQ_FOREACH(c, &t->list, link)
 		if (role == ROLE_COUNT || c->role == role)
 			tell(c, verb, fd);
+}
+
+unsigned
+supervise_ask(struct child *c)
+{
+	obj_check(c, CHILD_MAGIC);
+	if (c->state != CHILD_READY || c->control == NULL ||
+	    ipc_channel_send(c->control, "status", SPAN_LIT(""), -1) != RC_OK)
+		return (0);
+	return (++c->asked);
 }
 
 struct child *

@@ -60,6 +60,8 @@ struct child {
 	int			panic_fd;	/* owned */
 	char			*panic;		/* owned mapping */
 	char			*status;	/* owned: its last JSON, or NULL */
+	unsigned		asked;		/* for its status, this process */
+	unsigned		answered;	/* of those; they come in order */
 	char			failed[256];	/* its last "failed TEXT" */
 	struct timer		timer;
 };
@@ -94,6 +96,11 @@ void supervise_reap(struct master *);
 
 /* Send verb (with a descriptor, or -1) to all of a role; ROLE_COUNT: to all. */
 void supervise_tell(struct children *, enum role, const char *verb, int fd);
+
+/* Ask a child that is ready for its status; control_child_told follows.  The
+ * number of the question: answered once child->answered reaches it.  0: it
+ * could not be asked. */
+unsigned supervise_ask(struct child *);
 
 /* The one child of a role that serves or will, not one that leaves; NULL. */
 struct child *supervise_find(struct children *, enum role);

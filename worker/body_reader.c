@@ -50,6 +50,8 @@ next_trailers(struct body_reader *r, const struct buffer *in, size_t *used)
 		*used = r->trailers.bytes;
 		r->done = true;
 	}
+	if (rc == RC_SYNTAX && r->trailers.fault == HTTP_FAULT_HEAD_LONG)
+		return (RC_LIMIT);
 	return (rc);
 }
 

@@ -116,8 +116,10 @@ on_new_session(SSL *ssl, SSL_SESSION *session)
 	if (g == NULL)
 		return (0);
 	SSL_SESSION_free(g->session);
-	g->session = session;	/* 1: the reference is ours now */
-	return (1);
+	/* A copy: OpenSSL marks its own as spent when an origin closes without
+	 * close_notify, as many do. */
+	g->session = SSL_SESSION_dup(session);
+	return (0);		/* we took no reference */
 }
 
 static void

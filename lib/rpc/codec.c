@@ -182,15 +182,17 @@ rpc_document_read(struct rpc_document *d, const void *in, size_t len)
 	msgpack_unpack_return got;
 	msgpack_object *root;
 	msgpack_zone *zone;
-	size_t values, off = 0;
+	size_t values, bytes, off = 0;
 	enum rc rc;
 
 	d->zone = NULL;
 	d->root = NULL;
+	d->bytes = 0;
 	if ((rc = walk_whole(in, len, &values)) != RC_OK)
 		return (rc);
 	/* One chunk for everything, with a pointer's worth of alignment. */
-	zone = msgpack_zone_new((values + 1) * sizeof(msgpack_object));
+	bytes = (values + 1) * sizeof(msgpack_object);
+	zone = msgpack_zone_new(bytes);
 	if (zone == NULL)
 		return (RC_NOMEM);
 	root = msgpack_zone_malloc(zone, sizeof(*root));
@@ -206,6 +208,7 @@ rpc_document_read(struct rpc_document *d, const void *in, size_t len)
 		    RC_SYNTAX);
 	}
 	d->zone = zone;
+	d->bytes = bytes;
 	d->root = (const struct rpc_value *)(const void *)root;
 	return (RC_OK);
 }
@@ -217,6 +220,7 @@ rpc_document_fini(struct rpc_document *d)
 		msgpack_zone_free(d->zone);
 	d->zone = NULL;
 	d->root = NULL;
+	d->bytes = 0;
 }
 
 static inline const msgpack_object *

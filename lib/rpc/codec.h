@@ -25,6 +25,8 @@ struct rpc_value;		/* a node of an unpacked document: a view */
 struct rpc_document {
 	void			*zone;	/* owned: msgpack_zone */
 	const struct rpc_value	*root;	/* view into the zone */
+	size_t			bytes;	/* memory of the zone: up to 24 times
+					   what came, so it has to be counted */
 };
 
 /*

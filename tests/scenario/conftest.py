@@ -371,7 +371,7 @@ class Stack:
         self.with_redis = redis
         if redis:
             self.redis = self.own(Redis(self.dir, None, *redis_options))
-        self.cert = ca.leaf("ingress", ["*.test", "localhost", "127.0.0.1"])
+        self.cert = ca.leaf("ingress", ["*.test", "*.relay.test", "localhost", "127.0.0.1"])
         self.write_conf()
         self.ctl("init")
         self.relayd = None
@@ -439,6 +439,10 @@ helper_socket = "{self.run}/helper.sock"
 
     def status(self):
         return json.loads(self.ctl("status", "--json", code=None).stdout or "{}")
+
+    def feed(self):
+        """What the feed last said of itself; empty while it has not."""
+        return self.status().get("feed") or {}
 
     def child(self, name):
         for c in self.status().get("children", []):

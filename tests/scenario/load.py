@@ -12,10 +12,11 @@ CARD = "4111111111111111"
 
 
 class Load:
-    """n threads posting to host/path; the origin's answer must come back open."""
+    """n threads posting to host/path; the origin's answer must come back open.
+    fresh: a connection for each request, so that none is cut for being idle."""
 
-    def __init__(self, stack, host="shop.test", path="/pay", n=4):
-        self.stack, self.host, self.path = stack, host, path
+    def __init__(self, stack, host="shop.test", path="/pay", n=4, fresh=False):
+        self.stack, self.host, self.path, self.fresh = stack, host, path, fresh
         self.counts = collections.Counter()
         self.wrong = []
         self.longest_s = 0
@@ -44,7 +45,7 @@ class Load:
                 c = c or Connection(self.stack.port, self.stack.ca.pem, self.host)
                 reply = c.request("POST", self.path, body)
                 self.judge(reply, body)
-                if reply.closed:
+                if reply.closed or self.fresh:
                     c.close()
                     c = None
             except (OSError, EOFError, ssl.SSLError, AssertionError) as e:

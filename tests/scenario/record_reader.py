@@ -1,6 +1,7 @@
 """Sealed app records read by their description (docs/records.md) with the root
 key: an independent check of the format, and the keys that tests open tokens
-with."""
+with.  write() makes one that the engine did not."""
+import os
 import struct
 
 import msgpack
@@ -31,3 +32,18 @@ def pairs(record, root_key):
     for pair, secret in zip(document["pairs"], secrets):
         out[pair[0]].append(token_codec.private_key(pair[0], secret))
     return out
+
+
+def write(app, version, pairs, root_key):
+    """A sealed record of an app without API keys; pairs: [(curve, 32 bytes)...]"""
+    def public(curve, secret):
+        return token_codec.point(token_codec.private_key(curve, secret).public_key())
+
+    document = msgpack.packb({
+        "name": "", "created_ms": 1_700_000_000_000, "keys": [],
+        "pairs": [[curve, i + 1, "seals", 1_700_000_000_000, public(curve, secret)]
+                  for i, (curve, secret) in enumerate(pairs)]})
+    payload = struct.pack(">I", len(document)) + document + b"".join(s for _, s in pairs)
+    head = b"RLYR" + bytes([1, len(app)]) + app.encode() + struct.pack(">Q", version)
+    iv = os.urandom(12)
+    return head + iv + AESGCM(root_key).encrypt(iv, payload, head)

@@ -85,7 +85,7 @@ def test_bad_records_are_named_and_the_old_one_stays(stack, origin, host, change
     reply = stack.post(host.lower(), "/pay", b'{"card":{"number":"1"}}')
     assert reply.status == 200 and b"ev:QkTC" in origin.last().body
     until("relayctl status says so too", lambda: any(
-        host in e["key"] for e in stack.status()["feed"]["errors"]))
+        host in e["key"] for e in stack.feed().get("errors", [])))
     if host == host.lower():            # mended: the report clears
         stack.push(host, good)
         until("report is clear", lambda: not node(stack).get("errors"))
@@ -99,7 +99,7 @@ def test_flushall_and_feed_restart_leave_every_relay_serving(stack, origin):
     pid = stack.child("feed")
     os.kill(pid, signal.SIGKILL)
     until("feed restarted", lambda: stack.child("feed") not in (None, pid))
-    until("the deletion is held", lambda: stack.status()["feed"].get("pending_delete") == 5)
+    until("the deletion is held", lambda: stack.feed().get("pending_delete") == 5)
     for h in hosts:
         assert stack.get(h).status == 200
     stack.ctl("sync", "--accept")
@@ -197,6 +197,57 @@ def test_many_records(stack, origin):
     script = ("for i=1,3000 do redis.call('HSET','relay:relays','m'..i..'.test',ARGV[1]) end "
               "redis.call('PUBLISH','relay:updates','all')")
     stack.redis.cli("EVAL", script, "0", text)
-    until("all are in the map", lambda: stack.status()["feed"].get("relays") == 3000)
+    until("all are in the map", lambda: stack.feed().get("relays") == 3000)
     assert stack.get("m3000.test").status == 200
     assert route("GET", "/x")["path"] == "/x"
+
+
+def test_redis_over_tls(make_stack, origin, tmp_path, ca):
+    pem, key = ca.leaf("redis-server", ["127.0.0.1", "localhost"])
+    from conftest import free_port
+    port = free_port()
+    options = (f'redis = {{ "127.0.0.1:{port}" }}\nredis_tls = true\n'
+               f'redis_ca_file = "{ca.pem}"\n')
+    stack = make_stack(redis=False, start=False, conf=options, e3_conf=options)
+    tls = stack.own(Redis(tmp_path, None, "--tls-port", port, "--tls-cert-file", pem,
+                          "--tls-key-file", key, "--tls-ca-cert-file", ca.pem,
+                          "--tls-auth-clients", "no"))
+    stack.start()
+    tls.cli("-x", "HSET", "relay:relays", "tls.test", data=json.dumps(stack.relay_json(origin, PAY)))
+    tls.cli("PUBLISH", "relay:updates", "relays tls.test")
+    until("live", lambda: stack.get("tls.test").status == 200)
+    app = stack.app()[0]
+    until("replicated", lambda: tls.cli("HEXISTS", "relay:apps", app).endswith("1"))
+
+
+def test_sentinel_follows_a_failover(make_stack, origin, tmp_path):
+    from conftest import Process, free_port
+    for name in ("one", "two", "sentinel"):
+        (tmp_path / name).mkdir()
+    one = Redis(tmp_path / "one", None, "--repl-diskless-sync-delay", 0)
+    two = Redis(tmp_path / "two", None, "--replicaof", "127.0.0.1", one.port)
+    until("the replica follows", lambda: "master_link_status:up" in two.cli("INFO", "replication"))
+    port = free_port()
+    conf = tmp_path / "sentinel/sentinel.conf"
+    conf.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}/sentinel\n"
+                    f"sentinel monitor relay 127.0.0.1 {one.port} 1\n"
+                    "sentinel down-after-milliseconds relay 300\n"
+                    "sentinel failover-timeout relay 3000\n")
+    sentinel = Process("sentinel", ["redis-server", conf, "--sentinel"], tmp_path)
+    try:
+        options = f'redis = {{ "127.0.0.1:{port}" }}\nredis_sentinel = "relay"\n'
+        stack = make_stack(redis=False, start=False, conf=options, e3_conf=options)
+        stack.start()
+        text = json.dumps(stack.relay_json(origin, PAY))
+        one.cli("-x", "HSET", "relay:relays", "first.test", data=text)
+        one.cli("PUBLISH", "relay:updates", "relays first.test")
+        until("live", lambda: stack.get("first.test").status == 200)
+        one.end(signal.SIGKILL)
+        until("the replica was promoted", lambda: "role:master" in two.cli("INFO", "replication"), 60)
+        two.cli("-x", "HSET", "relay:relays", "second.test", data=text)
+        until("the feed follows the new master", lambda: stack.get("second.test").status == 200, 60)
+        assert stack.get("first.test").status == 200
+    finally:
+        for p in (sentinel, one, two):
+            if p.alive():
+                p.end()

@@ -112,8 +112,8 @@ def test_redis_killed_and_restarted_empty(loaded, origin):
         load.wait_right(20)
         loaded.redis = loaded.own(Redis(loaded.dir, port))
         until("the feed is back and holds the empty read",
-              lambda: loaded.status()["feed"].get("redis") == "up" and
-              loaded.status()["feed"].get("pending_delete", 0) > 0)
+              lambda: loaded.feed().get("redis") == "up" and
+              loaded.feed().get("pending_delete", 0) > 0)
         load.wait_right(20)
     assert set(load.counts) == {"right"}, load.counts
     assert load.wrong == []

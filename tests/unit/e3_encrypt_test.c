@@ -4,13 +4,11 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "e3/encrypt.h"
 #include "e3_fixture.h"
-#include "lib/base/clock.h"
 
 static const struct span no_role = { NULL, 0 };
 
@@ -299,41 +297,6 @@ test_pieces(void **state)
 	fixture_stop(&f);
 }
 
-/* RELAY_E3_MEASURE=1 prints fields per second of one thread. */
-static void
-test_measure(void **state)
-{
-	const struct rpc_encrypt e = { .app = SPAN_LIT(FIXTURE_APP),
-	    .n_fields = 2000 };
-	uint64_t from_ns, ns;
-	struct fixture f;
-
-	(void)state;
-	if (getenv("RELAY_E3_MEASURE") == NULL) {
-		print_message("RELAY_E3_MEASURE is not set: skipped\n");
-		skip();
-	}
-	fixture_start(&f, 1);
-	fixture_app(&f, FIXTURE_APP);
-	from_ns = clock_mono_ns();
-	for (int i = 0; i < 200; i++) {
-		struct buffer b;
-		struct reply r;
-
-		begin(&b, &e);
-		for (int k = 0; k < 2000; k++)
-			put(&b, RPC_FIELD_STRING,
-			    SPAN_LIT("4111111111111111"), no_role);
-		fixture_call(&f, "Encrypt", &b, &r);
-		assert_int_equal(r.status, RPC_STATUS_OK);
-		reply_fini(&r);
-	}
-	ns = clock_mono_ns() - from_ns;
-	print_message("%.0f fields/s, call and reply coding included\n",
-	    200 * 2000 * 1e9 / (double)ns);
-	fixture_stop(&f);
-}
-
 int
 main(void)
 {
@@ -343,7 +306,6 @@ main(void)
 		cmocka_unit_test(test_metadata),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_pieces),
-		cmocka_unit_test(test_measure),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -1,0 +1,331 @@
+/*
+ * worker/route.c over a real map: the test is the writer, the table the
+ * reader.  Damage is a record that the writer's own code would never make, put
+ * there as raw bytes are: a good checksum over a bad document, or by changing
+ * the file.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/map.h"
+#include "worker/route.h"
+
+#define RELAY_JSON(dest)						\
+	"{\"destinationDomain\":\"" dest "\",\"app\":\"app_0123456789ab\","	\
+	"\"routes\":[]}"
+
+struct fixture {
+	char			dir[64];
+	struct shm_map		*map;		/* the writer's */
+	struct route_table	*table;
+};
+
+static int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/worker-route-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->table = route_table_new(f->dir);
+	*state = f;
+	return (0);
+}
+
+static void
+remove_file(const char *dir, const char *name)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	(void)unlink(path);
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	route_table_free(&f->table);
+	shm_map_close(&f->map);
+	remove_file(f->dir, "data.mdb");
+	remove_file(f->dir, "lock.mdb");
+	assert_int_equal(rmdir(f->dir), 0);
+	free(f);
+	return (0);
+}
+
+static void
+open_both(struct fixture *f)
+{
+	assert_int_equal(shm_map_open(f->dir, SHM_WRITER, &f->map), RC_OK);
+	assert_int_equal(route_table_open(f->table), RC_OK);
+}
+
+static void
+put(struct fixture *f, const char *key, enum shm_kind kind, const char *text)
+{
+	uint64_t epoch;
+
+	assert_int_equal(shm_map_write_begin(f->map), RC_OK);
+	assert_int_equal(shm_map_put(f->map, key, kind, span_of(text)), RC_OK);
+	assert_int_equal(shm_map_write_commit(f->map, &epoch), RC_OK);
+}
+
+static void
+put_relay(struct fixture *f, const char *key, const char *text)
+{
+	put(f, key, SHM_KIND_RELAY, text);
+}
+
+static void
+sync_done(struct fixture *f)
+{
+	put(f, "sync/state", SHM_KIND_SYNC, "{}");
+}
+
+static void
+del(struct fixture *f, const char *key)
+{
+	uint64_t epoch;
+
+	assert_int_equal(shm_map_write_begin(f->map), RC_OK);
+	assert_int_equal(shm_map_delete(f->map, key), RC_OK);
+	assert_int_equal(shm_map_write_commit(f->map, &epoch), RC_OK);
+}
+
+static void
+assert_route(struct fixture *f, const char *host, enum rc want,
+    const char *destination)
+{
+	struct relay *r;
+
+	assert_int_equal(route_find(f->table, host, &r), want);
+	if (want != RC_OK) {
+		assert_null(r);
+		return;
+	}
+	assert_string_equal(r->host, destination);
+	relay_unref(&r);
+}
+
+static void
+test_no_map_yet(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(route_table_open(f->table), RC_NOTFOUND);
+	assert_route(f, "shop.test", RC_UNAVAILABLE, NULL);
+	open_both(f);
+	assert_int_equal(route_table_open(f->table), RC_OK);	/* again */
+	assert_route(f, "shop.test", RC_UNAVAILABLE, NULL);
+}
+
+/* Before the first complete sync nobody can say that a relay does not exist;
+ * those that are there serve. */
+static void
+test_not_synced(void **state)
+{
+	struct fixture *f = *state;
+
+	open_both(f);
+	put_relay(f, "relays/shop.test", RELAY_JSON("a.test"));
+	assert_route(f, "shop.test", RC_OK, "a.test");
+	assert_route(f, "other.test", RC_UNAVAILABLE, NULL);
+	sync_done(f);
+	assert_route(f, "other.test", RC_NOTFOUND, NULL);
+	assert_route(f, "shop.test", RC_OK, "a.test");
+}
+
+static void
+test_new_changed_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct relay *old, *same;
+
+	open_both(f);
+	sync_done(f);
+	assert_route(f, "shop.test", RC_NOTFOUND, NULL);
+	put_relay(f, "relays/shop.test", RELAY_JSON("a.test"));
+	assert_int_equal(route_find(f->table, "shop.test", &old), RC_OK);
+
+	/* Another record changed: the snapshot is the same object. */
+	put_relay(f, "relays/other.test", RELAY_JSON("x.test"));
+	assert_int_equal(route_find(f->table, "shop.test", &same), RC_OK);
+	assert_ptr_equal(old, same);
+	relay_unref(&same);
+
+	put_relay(f, "relays/shop.test", RELAY_JSON("b.test"));
+	assert_route(f, "shop.test", RC_OK, "b.test");
+	/* Who has the old one keeps it to its end. */
+	assert_string_equal(old->host, "a.test");
+	relay_unref(&old);
+
+	del(f, "relays/shop.test");
+	assert_route(f, "shop.test", RC_NOTFOUND, NULL);
+	assert_route(f, "other.test", RC_OK, "x.test");
+	put_relay(f, "relays/shop.test", RELAY_JSON("c.test"));
+	assert_route(f, "shop.test", RC_OK, "c.test");
+}
+
+/* A document that is no relay: never served, and never in place of one. */
+static void
+test_bad_document(void **state)
+{
+	struct fixture *f = *state;
+
+	open_both(f);
+	sync_done(f);
+	put_relay(f, "relays/new.test", "{\"destinationDomain\":");
+	assert_route(f, "new.test", RC_CORRUPT, NULL);
+	assert_route(f, "new.test", RC_CORRUPT, NULL);
+
+	put_relay(f, "relays/shop.test", RELAY_JSON("a.test"));
+	assert_route(f, "shop.test", RC_OK, "a.test");
+	put_relay(f, "relays/shop.test", "{\"unknown\":1}");
+	assert_route(f, "shop.test", RC_OK, "a.test");
+	put_relay(f, "relays/other.test", RELAY_JSON("x.test"));
+	assert_route(f, "shop.test", RC_OK, "a.test");
+	put_relay(f, "relays/shop.test", RELAY_JSON("b.test"));
+	assert_route(f, "shop.test", RC_OK, "b.test");
+}
+
+/* Change each copy of a text in the file: pages that are free hold old ones. */
+static void
+damage(struct fixture *f, const char *text)
+{
+	char path[128], *file, *at;
+	size_t n = 0;
+	struct stat st;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/data.mdb", f->dir);
+	assert_true((fd = open(path, O_RDWR)) >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	file = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	    fd, 0);
+	assert_ptr_not_equal(file, MAP_FAILED);
+	for (at = file; (at = memmem(at, (size_t)(file + st.st_size - at), text,
+	    strlen(text))) != NULL; n++)
+		*at ^= 1;
+	assert_true(n != 0);
+	assert_int_equal(munmap(file, (size_t)st.st_size), 0);
+	(void)close(fd);
+}
+
+static void
+test_bad_checksum(void **state)
+{
+	struct fixture *f = *state;
+
+	open_both(f);
+	sync_done(f);
+	put_relay(f, "relays/shop.test", RELAY_JSON("first.test"));
+	assert_route(f, "shop.test", RC_OK, "first.test");
+	put_relay(f, "relays/shop.test", RELAY_JSON("second.test"));
+	put_relay(f, "relays/new.test", RELAY_JSON("third.test"));
+	damage(f, "second.test");
+	damage(f, "third.test");
+	assert_route(f, "shop.test", RC_OK, "first.test");
+	assert_route(f, "new.test", RC_CORRUPT, NULL);
+	put_relay(f, "relays/shop.test", RELAY_JSON("repaired.test"));
+	assert_route(f, "shop.test", RC_OK, "repaired.test");
+}
+
+/* Names of one bucket and of many: each its own record. */
+static void
+test_many(void **state)
+{
+	struct fixture *f = *state;
+	char key[64], json[256];
+	uint64_t epoch;
+
+	open_both(f);
+	assert_int_equal(shm_map_write_begin(f->map), RC_OK);
+	for (unsigned i = 0; i < 9000; i++) {
+		(void)snprintf(key, sizeof(key), "relays/h%u.test", i);
+		(void)snprintf(json, sizeof(json), "{\"destinationDomain\":"
+		    "\"d%u.test\",\"app\":\"app_0123456789ab\",\"routes\":[]}", i);
+		assert_int_equal(shm_map_put(f->map, key, SHM_KIND_RELAY,
+		    span_of(json)), RC_OK);
+	}
+	assert_int_equal(shm_map_write_commit(f->map, &epoch), RC_OK);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		for (unsigned i = 0; i < 9000; i++) {
+			(void)snprintf(key, sizeof(key), "h%u.test", i);
+			(void)snprintf(json, sizeof(json), "d%u.test", i);
+			assert_route(f, key, RC_OK, json);
+		}
+	}
+}
+
+static void
+test_match(void **state)
+{
+	static const char json[] =
+	    "{\"destinationDomain\":\"a.test\",\"app\":\"app_0123456789ab\","
+	    "\"routes\":["
+	    "{\"method\":\"POST\",\"path\":\"/pay\",\"request\":[{\"action\":"
+	    "\"encrypt\",\"selections\":[{\"type\":\"json\",\"selector\":\"$.a\"}]}]},"
+	    "{\"method\":\"GET\",\"path\":\"/things/*\"},"
+	    "{\"path\":\"/things/**\"}]}";
+	static const struct {
+		const char	*method, *path;
+		int		want;	/* index of the route; -1: none */
+	} rows[] = {
+		{ "POST", "/pay", 0 },
+		{ "post", "/pay", -1 },
+		{ "PUT", "/pay", -1 },
+		{ "POST", "/pay/", -1 },
+		{ "POST", "/payx", -1 },
+		{ "GET", "/things/1", 1 },
+		{ "HEAD", "/things/1", 1 },
+		{ "GET", "/things/1/2", 2 },
+		{ "HEAD", "/things/1/2", 2 },
+		{ "BREW", "/things/1", 2 },
+		{ "GET", "/", -1 },
+	};
+	struct relay_fault fault;
+	struct relay *r;
+
+	(void)state;
+	if (relay_json_parse(span_of(json), &r, &fault) != RC_OK)
+		fail_msg("%s: %s", fault.path, fault.reason);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct relay_route *want = rows[i].want < 0 ? NULL :
+		    &r->routes[rows[i].want];
+
+		assert_ptr_equal(route_match(r, span_of(rows[i].method),
+		    span_of(rows[i].path)), want);
+	}
+	relay_unref(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_no_map_yet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_synced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_new_changed_removed, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_bad_document, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_checksum, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test(test_match),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
