@@ -1,4 +1,4 @@
-/* master/backoff.c - 100 ms, doubled to 10 s, forgotten after 30 s of life. */
+/* master/backoff.c - 100 ms, doubled to 1 s, forgotten after 30 s of life. */
 #include "master/backoff.h"
 
 unsigned

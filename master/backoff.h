@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 #define BACKOFF_FIRST_MS	100	/* a single crash is hardly noticed */
-#define BACKOFF_MAX_MS		10000	/* a broken role must not eat a core */
+#define BACKOFF_MAX_MS		1000	/* back within a second; a start each
+					   second does not eat a core */
 #define BACKOFF_RESET_MS	30000	/* who lived so long was healthy */
 
 /* previous_ms: the last wait of this role, 0 for none yet. */

@@ -154,3 +154,10 @@ ipc_inherit_take_content(struct ipc_inherited *in, const char *name,
 	fd_close(&fd);
 	return (rc);
 }
+
+void
+ipc_inherit_close_rest(struct ipc_inherited *in)
+{
+	while (in->n > 0)
+		fd_close(&in->v[--in->n].fd);
+}

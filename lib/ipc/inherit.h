@@ -55,4 +55,7 @@ int ipc_inherit_take(struct ipc_inherited *, const char *name);
 enum rc ipc_inherit_take_content(struct ipc_inherited *, const char *name,
     struct buffer *out) must_check;
 
+/* Close what was not taken: a role keeps no key open that it has no use for. */
+void ipc_inherit_close_rest(struct ipc_inherited *);
+
 #endif

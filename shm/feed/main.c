@@ -350,6 +350,7 @@ start(struct process *p, struct ipc_inherited *fds, const char *conf_path)
 	start_redis(p);
 	if ((fd = ipc_inherit_take(fds, "admin")) >= 0)
 		p->feed.control = feed_control_new(&p->feed, fd);
+	ipc_inherit_close_rest(fds);
 	take_signals(p);
 	enter_sandbox(p);
 	if (ipc_channel_send(p->master, "ready", SPAN_LIT(""), -1) != RC_OK)

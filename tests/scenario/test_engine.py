@@ -7,6 +7,7 @@ import pathlib
 import re
 import socket
 import ssl
+import subprocess
 
 import pytest
 from cryptography import x509
@@ -141,6 +142,17 @@ def test_without_tls_nothing_is_answered(engine):
         answer = plain.recv(4096)
         assert answer == b"" or answer[0] == 0x15, "a TLS alert at most"
     assert let_in(engine, False)
+
+
+def test_the_client_of_the_documentation_runs(engine):
+    code, = re.findall(r"```python\n(.*?)```", (TOP / "docs/rpc.md").read_text(), re.S)
+    link = engine.dir / "link"
+    run = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, text=True, env={
+        "E3_CA": str(link / "ca.pem"), "E3_CERT": str(link / "worker.pem"),
+        "E3_KEY": str(link / "worker.key"), "RELAY_E3": f"127.0.0.1:{engine.e3_port}",
+        "RELAY_APP_ID": engine.app()[0]}, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "'ready': True" in run.stdout and run.stdout.count("ev:QkTC:") == 2
 
 
 # ---- who may call what ----------------------------------------------------------------

@@ -43,6 +43,23 @@ test_written_and_read(void **state)
 }
 
 static void
+test_the_rest_is_closed(void **state)
+{
+	int a = open("/dev/null", O_RDONLY), b = open("/dev/null", O_RDONLY);
+	struct ipc_inherited in = {
+		.n = 2, .v = { { "control", a }, { "link.key", b } }
+	};
+
+	(void)state;
+	assert_int_equal(ipc_inherit_take(&in, "control"), a);
+	ipc_inherit_close_rest(&in);
+	assert_int_equal(in.n, 0);
+	assert_int_equal(fcntl(b, F_GETFD), -1);
+	assert_int_not_equal(fcntl(a, F_GETFD), -1);
+	close(a);
+}
+
+static void
 test_no_room_for_the_text(void **state)
 {
 	struct ipc_inherited in = { .n = 1 };
@@ -163,6 +180,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_written_and_read),
+		cmocka_unit_test(test_the_rest_is_closed),
 		cmocka_unit_test(test_no_room_for_the_text),
 		cmocka_unit_test(test_absent_is_empty),
 		cmocka_unit_test(test_broken_lists),
