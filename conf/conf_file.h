@@ -111,6 +111,7 @@ struct conf {
 	unsigned		max_target_bytes;	/* 16384 */
 	unsigned		max_fields;		/* header lines, 256 */
 	uint64_t		max_body_bytes;		/* with selectors, 8 MiB */
+	uint64_t		max_held_bytes;		/* bodies held by a worker, 256 MiB */
 	unsigned		max_body_fields;	/* 65536 */
 	/* life */
 	unsigned		drain_timeout_ms;	/* 30000 */

@@ -179,6 +179,11 @@ static const struct option relay_options[] = {
 	  .at = AT(max_body_bytes), .def = "8388608", .min = 1024,
 	  .max = 64u << 20, .unit = "bytes",
 	  .help = "Largest body that is read for its selectors." },
+	{ .name = "max_held_bytes", .type = OPTION_U64,
+	  .at = AT(max_held_bytes), .def = "268435456", .min = 1u << 20,
+	  .max = 1ull << 40, .unit = "bytes",
+	  .help = "Bodies that one worker holds for their selectors, all "
+	  "together.  Beyond it requests with work get 503 overloaded." },
 	UINT("max_body_fields", AT(max_body_fields), "65536", 1, 65536,
 	    "fields", "Most chosen values in one body."),
 	UINT("drain_timeout_ms", AT(drain_timeout_ms), "30000", 100, HOUR_MS,

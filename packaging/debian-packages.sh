@@ -6,6 +6,7 @@ libsecp256k1-dev libseccomp-dev zlib1g-dev mandoc"
 RELAY_PACKAGES_DEMO="redis-server redis-tools openssl curl ca-certificates python3 procps"
 RELAY_PACKAGES_TEST="clang libclang-rt-14-dev llvm libcmocka-dev python3-pytest \
 python3-cryptography python3-msgpack git iproute2 shellcheck xz-utils binutils"
+RELAY_PACKAGES_BENCH="nginx wrk python3-msgpack python3-cryptography"
 
 # Print those of "$@" that are not installed.
 relay_missing_packages() {

@@ -42,6 +42,7 @@ exchange_free(struct exchange **xp)
 		return;
 	obj_check(x, EXCHANGE_MAGIC);
 	transform_abort(&x->transform);
+	x->wrk->held_bytes -= x->held_bytes;
 	if (x->take_id != 0)
 		origin_cancel(x->wrk->origins, x->take_id);
 	origin_drop(&x->origin);
@@ -90,6 +91,29 @@ exchange_done(struct exchange *x)
 		origin_give(&x->origin);
 	transaction_end(&x->tx, x->conn->id, x->host, "done");
 	conn_answered(x->conn, keep);
+}
+
+bool
+exchange_hold(struct exchange *x, size_t n)
+{
+	struct worker *w = x->wrk;
+
+	if (n > w->conf->max_held_bytes - w->held_bytes)
+		return (false);
+	w->held_bytes += n;
+	x->held_bytes += n;
+	return (true);
+}
+
+void
+exchange_let_go(struct exchange *x)
+{
+	size_t max = x->body.max;
+
+	x->wrk->held_bytes -= x->held_bytes;
+	x->held_bytes = 0;
+	buffer_fini(&x->body);
+	buffer_init(&x->body, max, true);
 }
 
 enum error_code

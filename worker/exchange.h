@@ -92,6 +92,7 @@ struct exchange {
 	struct buffer		rbody;		/* owned: while it has work */
 	size_t			raction;	/* next response action */
 
+	uint64_t		held_bytes;	/* ours in wrk->held_bytes */
 	struct transform	*transform;	/* owned; NULL: none out */
 	struct timer		timer;		/* no progress, see exchange_arm */
 	uint8_t			waiting;	/* private: for whom */
@@ -126,6 +127,11 @@ void exchange_fail(struct exchange *, enum error_code, const char *stage,
 void exchange_done(struct exchange *);
 /* Watch whoever has to move next. */
 void exchange_arm(struct exchange *);
+/* Count n more bytes of a body that is read whole.  False: that would pass the
+ * worker's max_held_bytes; nothing is counted. */
+bool exchange_hold(struct exchange *, size_t n);
+/* The request's body is needed no more: wiped, and no longer counted. */
+void exchange_let_go(struct exchange *);
 /* Room for more towards the peer. */
 bool exchange_room(struct net_stream *to);
 /* The request body comes slower than conf's min_body_rate. */

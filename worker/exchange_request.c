@@ -64,6 +64,12 @@ collect(struct exchange *x)
 		rc = body_reader_next(&x->reader, in, &piece, &used);
 		if (rc != RC_OK && rc != RC_MORE)
 			return (body_fault(x, rc));
+		if (!exchange_hold(x, piece.len)) {
+			x->client_keep = false;
+			exchange_fail(x, ERROR_OVERLOADED, "request-body",
+			    "this worker holds as many bodies as it may");
+			return (false);
+		}
 		if (buffer_append(&x->body, piece.p, piece.len) != RC_OK) {
 			x->client_keep = false;
 			exchange_fail(x, ERROR_PAYLOAD_TOO_LARGE, "request-body",

@@ -205,6 +205,8 @@ begin_body(struct exchange *x, struct buffer *in)
 		return (false);
 	}
 	body_reader_init(&x->rreader, &x->rframing, &x->wrk->head_limits);
+	if (x->request == REQUEST_SENT)
+		exchange_let_go(x);	/* there is no repeat from here */
 	x->origin_keep = http_head_keep_alive(&x->rhead) &&
 	    x->rframing.kind != HTTP_BODY_UNTIL_CLOSE;
 	write_back_head(x);
@@ -443,6 +445,11 @@ collect(struct exchange *x, struct buffer *in)
 		rc = body_reader_next(&x->rreader, in, &piece, &used);
 		if (rc != RC_OK && rc != RC_MORE) {
 			broken(x, "the destination's framing is broken");
+			return;
+		}
+		if (!exchange_hold(x, piece.len)) {
+			exchange_fail(x, ERROR_OVERLOADED, "response-body",
+			    "this worker holds as many bodies as it may");
 			return;
 		}
 		if (buffer_append(&x->rbody, piece.p, piece.len) != RC_OK) {

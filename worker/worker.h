@@ -47,6 +47,7 @@ struct worker {
 	struct event		*reap;		/* owned */
 	unsigned		n_live;
 	uint64_t		next_conn_id;
+	uint64_t		held_bytes;	/* of bodies, all exchanges together */
 	bool			draining;
 	struct timer		drain_timer;
 };

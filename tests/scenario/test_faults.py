@@ -293,3 +293,24 @@ def test_two_engines_one_dies(make_stack, origin, ca):
     assert set(load.counts) == {"right"}, load.counts
     assert json.loads(b"{}") == {}
     no_plaintext(origin)
+
+
+def test_bodies_held_by_a_worker_are_bounded(make_stack, origin):
+    """Many large bodies at once: 503 overloaded beyond the limit, and room again after."""
+    stack = make_stack(workers=1, conf="max_held_bytes = 2097152\n")
+    stack.relay("shop.test", origin, PAY)
+    body = b'{"card":{"number":"4111111111111111"},"pad":"' + b"x" * 1500000 + b'"}'
+    held = stack.connect("shop.test")
+    head = held.head("POST", "/pay", [("Content-Type", "application/json"),
+                                      ("Content-Length", len(body))])
+    held.send(head + body[:1400000])
+    with stack.connect("shop.test") as c:
+        c.send(head + body[:1400000])
+        reply = c.reply()
+        assert (reply.status, reply.code) == (503, "overloaded")
+        assert reply.field("Retry-After") and reply.closed
+    held.send(body[1400000:])
+    assert held.reply("POST").body == body
+    held.close()
+    assert stack.post("shop.test", "/pay", body).body == body
+    no_plaintext_pay(origin)
