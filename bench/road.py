@@ -16,16 +16,16 @@ HOST = "localhost"      # wrk takes SNI and Host from the URL
 NGINX = """
 daemon off;
 worker_processes 2;
-pid {dir}/{name}.pid;
-error_log {dir}/{name}.log error;
+pid {dir}/pid;
+error_log {dir}/log error;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
-    client_body_temp_path {dir}/{name}.body;
-    proxy_temp_path {dir}/{name}.proxy;
-    fastcgi_temp_path {dir}/{name}.fastcgi;
-    uwsgi_temp_path {dir}/{name}.uwsgi;
-    scgi_temp_path {dir}/{name}.scgi;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi;
+    scgi_temp_path {dir}/scgi;
     keepalive_requests 100000000;
     ssl_certificate {state}/tls/origin.pem;
     ssl_certificate_key {state}/tls/origin.key;
@@ -43,22 +43,20 @@ PROXY = """
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
-            proxy_ssl_trusted_certificate {state}/tls/ca.pem;
+            proxy_ssl_trusted_certificate %s;
             proxy_ssl_verify on;
             proxy_ssl_name localhost;
-            proxy_ssl_server_name on;"""
+            proxy_ssl_server_name on;""" % bench.CA
 
 
 class Nginx:
     def __init__(self, name, port, origin, location):
-        self.conf = bench.STATE / f"{name}.conf"
-        self.conf.write_text(NGINX.format(
-            dir=bench.STATE, name=name, state=bench.STATE, port=port, origin=origin,
-            location=location.format(state=bench.STATE) if name == "proxy" else location))
-        self.popen = subprocess.Popen(["nginx", "-e", str(bench.STATE / f"{name}.log"), "-c",
-                                       str(self.conf)])
-        bench.until(f"nginx {name}", lambda: self.popen.poll() is not None or
-                    (bench.STATE / f"{name}.pid").exists())
+        folder = bench.STATE / f"nginx-{name}"
+        folder.mkdir()
+        (folder / "conf").write_text(NGINX.format(dir=folder, state=bench.STATE, port=port,
+                                                  origin=origin, location=location))
+        self.popen = subprocess.Popen(["nginx", "-e", folder / "log", "-c", folder / "conf"])
+        bench.until(f"nginx {name}", (folder / "pid").exists)
 
     def __enter__(self):
         return self

@@ -221,7 +221,7 @@ admit(const struct link *l, const struct e3_call *c)
 	const struct e3_server *s = l->server;
 
 	/* Ping and Cancel are answered however full we are. */
-	if (c->info != NULL && c->info->network_thread)
+	if (c->info != NULL && c->info->at_once)
 		return (RPC_STATUS_OK);
 	if (l->in_flight >= RPC_CALLS_MAX)
 		return (RPC_STATUS_LIMIT);
@@ -256,7 +256,7 @@ on_frame(struct link *l, struct buffer *frame)
 		s->held += call_memory(c);
 		return;
 	}
-	if (c->info == NULL || !c->info->network_thread)
+	if (c->info == NULL || !c->info->at_once)
 		s->last_call_ms = clock_mono_ms();
 	c->done = true;
 	STAILQ_CONCAT(&c->to_send, &c->job.made);

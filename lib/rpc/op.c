@@ -35,8 +35,8 @@ rpc_role_name(enum rpc_role role)
 	return ("none");
 }
 
-/* In the order of enum rpc_op.  Flags: signed call, before SetReady, network
- * thread. */
+/* In the order of enum rpc_op.  Flags: signed call, before SetReady, at once
+ * (answered at any load). */
 static const struct rpc_op_info ops[] = {
 	{ RPC_OP_PING, "Ping",
 	    RPC_ROLE_ANY, false, true, true,

@@ -57,7 +57,8 @@ struct rpc_op_info {
 	unsigned	roles;		/* mask of enum rpc_role */
 	bool		signed_call;	/* needs Challenge and a signature */
 	bool		before_ready;	/* allowed before SetReady */
-	bool		network_thread;	/* answered without a crypto thread */
+	bool		at_once;	/* answered at any load: not counted
+					   against RPC_CALLS_MAX */
 	const char	*does;		/* one line for docs/rpc.md */
 };
 /* Never NULL for a valid op. */

@@ -123,12 +123,12 @@ drop_invalid(struct sync_index *index, struct sync_changes *list)
 
 	while ((c = STAILQ_FIRST(list)) != NULL) {
 		STAILQ_REMOVE_HEAD(list, link);
-		STAILQ_INSERT_TAIL(&valid, c, link);
 		if (c->remove ||
-		    apply_check(c->field, c->value, &fault) == RC_OK)
+		    apply_check(c->field, c->value, &fault) == RC_OK) {
+			STAILQ_INSERT_TAIL(&valid, c, link);
 			continue;
+		}
 		refuse(index, c, &fault);
-		STAILQ_REMOVE(&valid, c, sync_change, link);
 		free(c);
 		refused++;
 	}

@@ -114,7 +114,9 @@ feed_read_done(struct feed *f, struct sync_changes *list, size_t single,
 	obj_check(f, FEED_MAGIC);
 	STAILQ_FOREACH(c, list, link)
 		removals += c->remove ? 1 : 0;
-	if (!accept &&
+	/* What was accepted is what status showed: a hash that was emptied
+	 * since then is held back again. */
+	if (!(accept && removals <= f->pending_delete) &&
 	    !sync_may_remove(live, removals, single, f->max_delete_percent)) {
 		if (f->pending_delete != removals)
 			log_error("full read held back removals=%zu relays=%zu "

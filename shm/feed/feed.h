@@ -56,8 +56,9 @@ enum rc feed_apply(struct feed *, struct sync_changes *) must_check;
 
 /*
  * A full read is complete; the list is emptied.  single: HDELs announced since
- * the last one; accept: an administrator said so.  False: the delete guard
- * holds it, or it could not be written; the old map serves.
+ * the last one; accept: an administrator said so, of as many removals as were
+ * held back then.  False: the delete guard holds it, or it could not be
+ * written; the old map serves.
  */
 bool feed_read_done(struct feed *, struct sync_changes *, size_t single,
     bool accept);

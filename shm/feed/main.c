@@ -155,7 +155,9 @@ map_is_sound(struct process *p, const char *folder)
 	    (unsigned)status);
 }
 
-/* The lock file goes too: workers that still have the old map keep theirs. */
+/* The lock file goes too, and first: if we die in between, the bad map is found
+ * again, but a new map must never meet the old lock file, which knows the old
+ * map's transactions.  Workers that still have the old map keep theirs. */
 static void
 move_aside(struct process *p, const char *folder)
 {
@@ -167,10 +169,10 @@ move_aside(struct process *p, const char *folder)
 	    snprintf(bad, sizeof(bad), "%s/data.mdb.bad-%lld", folder, now) >=
 	    PATH_MAX)
 		start_failed(p, "state_dir is too long");
-	if (rename(data, bad) != 0 && errno != ENOENT)
-		start_failed(p, "%s: %s", data, strerror(errno));
 	if (unlink(lock) != 0 && errno != ENOENT)
 		start_failed(p, "%s: %s", lock, strerror(errno));
+	if (rename(data, bad) != 0 && errno != ENOENT)
+		start_failed(p, "%s: %s", data, strerror(errno));
 	log_error("map damaged: moved to %s, made anew from Redis", bad);
 }
 

@@ -57,7 +57,8 @@ struct feed_redis {
 	bool			read_again;	/* asked for during a read */
 	bool			accept;		/* the next one skips the guard */
 	bool			accepting;	/* this one does */
-	size_t			single;		/* HDELs since the last one */
+	size_t			single;		/* HDELs since the last one began */
+	size_t			single_before;	/* those of before this one */
 	struct sync_changes	changes;
 	struct timer		compare;
 
@@ -246,8 +247,10 @@ read_complete(struct feed_redis *r)
 	r->reading = false;
 	r->accepting = false;
 	applied = feed_read_done(r->feed, &r->changes, r->single, accepting);
+	/* An HDEL during the read may concern a field that was seen before: it
+	 * still counts for the next one. */
 	if (applied)
-		r->single = 0;
+		r->single -= r->single_before;
 	timer_start_ms(&r->compare, r->compare_ms);
 	if (accepting)
 		feed_control_read_done(r->feed->control, applied);
@@ -331,6 +334,7 @@ read_begin(struct feed_redis *r)
 	r->read_again = false;
 	r->accepting = r->accept;
 	r->accept = false;
+	r->single_before = r->single;
 	sync_read_begin(r->feed->index);
 	read_piece(r, "0");
 }
@@ -448,7 +452,12 @@ on_reader_down(void *arg, bool was_up, const char *server, const char *why)
 		read_failed(r, "the link was lost");
 	timer_stop(&r->compare);
 	r->read_again = false;
-	r->single = 0;		/* what was missed may be anything */
+	/* What was missed may be anything, and what an administrator accepted
+	 * may be something else when this server is back. */
+	r->single = r->single_before = 0;
+	if (r->accept)
+		feed_control_read_done(r->feed->control, false);
+	r->accept = false;
 	hints_clear(r);
 	hints_fini(&r->batch);
 }

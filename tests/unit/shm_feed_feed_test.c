@@ -304,6 +304,78 @@ test_keyspace_notifications(void **state)
 	feed_down();
 }
 
+struct seen {
+	uint64_t	read;		/* the latest one */
+	size_t		n;		/* fields that it has seen */
+	struct buffer	script;		/* takes those out of the hash */
+};
+
+static bool
+count_seen(void *arg, const struct sync_entry *e)
+{
+	struct seen *seen = arg;
+
+	if (e->seen > seen->read) {
+		seen->read = e->seen;
+		seen->n = 0;
+	}
+	seen->n += e->seen == seen->read ? 1 : 0;
+	return (true);
+}
+
+static bool
+put_seen(void *arg, const struct sync_entry *e)
+{
+	struct seen *seen = arg;
+
+	if (e->seen == seen->read)
+		buffer_printf(&seen->script,
+		    "redis.call('HDEL', 'relay:relays', '%s')\n", e->field);
+	return (true);
+}
+
+/* More than a third of the hash goes, one by one, after a read that still runs
+ * has seen it: announced is announced, also for the read after that one. */
+static void
+test_hdel_during_a_read(void **state)
+{
+	struct seen before = { .read = 0 }, now = { .read = 0 };
+	struct want gone = { NULL, "" };
+	char key[64];
+
+	(void)state;
+	NEED_REDIS();
+	(void)cli("CONFIG", "SET", "notify-keyspace-events", "KA");
+	(void)cli("EVAL", "for i = 1, 1000 do redis.call('HSET', "
+	    "'relay:relays', 'h' .. i .. '.test', ARGV[1]) end", "0",
+	    RELAY("o.test"));
+	feed_up(true);
+	turn_until(is_synced, NULL);
+	sync_each(s.feed.index, count_seen, &before);
+	(void)cli("PUBLISH", "relay:updates", "all");
+	for (s.ticks = 0; now.read == before.read || now.n < 500;) {
+		loop_turn(s.loop, true);
+		assert_true(s.ticks < TICKS_MAX);
+		now.read = before.read;
+		now.n = 0;
+		sync_each(s.feed.index, count_seen, &now);
+	}
+	assert_in_range(now.n, 500, 900);	/* it still runs */
+	buffer_init(&now.script, 0, false);
+	sync_each(s.feed.index, put_seen, &now);
+	(void)cli("EVAL", buffer_cstr(&now.script), "0");
+	assert_non_null(strstr(buffer_cstr(&now.script), "h"));
+	(void)snprintf(key, sizeof(key), "relays/%.*s",
+	    (int)strcspn(strrchr(buffer_cstr(&now.script), ' ') + 2, "'"),
+	    strrchr(buffer_cstr(&now.script), ' ') + 2);
+	gone.key = key;
+	turn_until(is_live, &gone);
+	assert_int_equal(s.feed.pending_delete, 0);
+	assert_int_equal(sync_live_count(s.feed.index), 1000 - now.n);
+	buffer_fini(&now.script);
+	feed_down();
+}
+
 static void
 test_invalid_never_replaces_valid(void **state)
 {
@@ -609,6 +681,74 @@ test_accept(void **state)
 	feed_down();
 }
 
+/* What was accepted is what was held back, not what is gone by then. */
+static void
+test_accept_of_more_than_was_held_back(void **state)
+{
+	static const size_t two = 2, four = 4;
+
+	(void)state;
+	NEED_REDIS();
+	(void)cli("HSET", "relay:relays", "a.test", RELAY("o.test"), "b.test",
+	    RELAY("o.test"), "c.test", RELAY("o.test"), "d.test",
+	    RELAY("o.test"));
+	feed_up(true);
+	turn_until(is_synced, NULL);
+	control_up();
+	(void)cli("HDEL", "relay:relays", "c.test", "d.test");
+	(void)cli("PUBLISH", "relay:updates", "all");
+	turn_until(is_held_back, &two);
+	(void)cli("FLUSHALL");
+	ask("sync-accept", "", NULL);
+	assert_string_equal(s.verb, "failed");
+	assert_string_equal(in_map("relays/a.test"), RELAY("o.test"));
+	assert_true(is_held_back(&four));
+	ask("sync-accept", "", NULL);
+	assert_string_equal(s.verb, "ok");
+	assert_string_equal(in_map("relays/a.test"), "");
+	feed_down();
+}
+
+/* Accepted, but the server went before it was read: the next one that answers
+ * may hold anything. */
+static void
+test_accept_does_not_outlive_the_link(void **state)
+{
+	static const size_t two = 2;
+	static const bool up = true;
+	unsigned want;
+
+	(void)state;
+	NEED_REDIS();
+	(void)cli("HSET", "relay:relays", "a.test", RELAY("o.test"), "b.test",
+	    RELAY("o.test"));
+	feed_up(true);
+	turn_until(is_synced, NULL);
+	control_up();
+	(void)cli("DEL", "relay:relays");
+	(void)cli("PUBLISH", "relay:updates", "all");
+	turn_until(is_held_back, &two);
+	/* One read under way, the second waits for its end. */
+	assert_int_equal(kill(s.redis.pid, SIGSTOP), 0);
+	want = s.answers + 2;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(ipc_channel_send(s.ctl, "sync-accept",
+		    SPAN_LIT(""), -1), RC_OK);
+	for (int i = 0; i < 10; i++)
+		loop_turn(s.loop, true);
+	redis_server_kill(&s.redis);
+	turn_until(is_answered, &want);
+	assert_string_equal(s.verb, "failed");
+	redis_server_start(&s.redis, false, NULL);
+	turn_until(is_up, &up);
+	(void)cli("HSET", "relay:relays", "x.test", RELAY("o.test"));
+	(void)cli("PUBLISH", "relay:updates", "relays x.test");
+	until_live("x.test", RELAY("o.test"));	/* behind the full read */
+	assert_string_equal(in_map("relays/a.test"), RELAY("o.test"));
+	assert_false(s.feed.synced);
+	feed_down();
+}
+
 static void
 test_read_only_put_is_refused(void **state)
 {
@@ -632,6 +772,7 @@ main(void)
 		T(test_first_sync_and_hint),
 		T(test_hints_of_one_script_are_one_transaction),
 		T(test_keyspace_notifications),
+		T(test_hdel_during_a_read),
 		T(test_invalid_never_replaces_valid),
 		T(test_flushall_and_restart_keep_serving),
 		T(test_gap_is_followed_by_a_full_read),
@@ -640,6 +781,8 @@ main(void)
 		T(test_control_without_redis),
 		T(test_control_through_redis),
 		T(test_accept),
+		T(test_accept_of_more_than_was_held_back),
+		T(test_accept_does_not_outlive_the_link),
 		T(test_read_only_put_is_refused),
 	};
 
