@@ -64,7 +64,8 @@ ctl_app_create(struct ctl *ctl)
 	status = record_commit(ctl, RPC_OP_CREATE_APP, NULL, put_create, &r);
 	if (status != CTL_DONE)
 		return (status);
-	status = print_created(ctl, &r);
+	if ((status = print_created(ctl, &r)) != CTL_DONE)
+		ctl_error("app %s was created", r.app);
 	record_commit_fini(&r);
 	return (status);
 }

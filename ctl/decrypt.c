@@ -20,7 +20,8 @@ struct opening {
 	bool			json;
 	struct buffer		out;		/* sensitive */
 	struct body_json_writer	w;
-	size_t			n;		/* tokens answered */
+	size_t			n_asked;	/* tokens */
+	size_t			n;		/* answered */
 	size_t			n_closed;	/* not opened */
 	char			first[64];	/* why, of the first of those */
 	size_t			first_at;
@@ -64,6 +65,17 @@ type_name(enum rpc_field_type type)
 
 /* ---- the key ---------------------------------------------------------------------- */
 
+/* A first line of anything (tokens without the key before them, say) may be
+ * longer than a key. */
+static enum ctl_exit
+use_key(struct span given, struct buffer *key)
+{
+	if (buffer_append(key, given.p, given.len) == RC_OK)
+		return (CTL_DONE);
+	ctl_error("the API key is longer than %d bytes", KEY_BYTES_MAX);
+	return (CTL_USAGE);
+}
+
 /* The first line of a file. */
 static enum ctl_exit
 key_from_file(const char *path, struct buffer *key)
@@ -79,24 +91,27 @@ key_from_file(const char *path, struct buffer *key)
 
 		len = end == NULL ? buffer_len(&text) :
 		    (size_t)(end - buffer_data(&text));
-		buffer_put(key, buffer_data(&text), len);
+		status = use_key((struct span){ buffer_data(&text), len },
+		    key);
 	}
 	buffer_fini(&text);
 	return (status);
 }
 
 /* Split the first line of standard input off the tokens behind it. */
-static void
+static enum ctl_exit
 key_from_input(struct buffer *input, struct buffer *key)
 {
 	const char *end = buffer_len(input) == 0 ? NULL :
 	    memchr(buffer_data(input), '\n', buffer_len(input));
 	size_t len = end == NULL ? buffer_len(input) :
 	    (size_t)(end - buffer_data(input));
+	enum ctl_exit status = CTL_DONE;
 
 	if (len != 0)
-		buffer_put(key, buffer_data(input), len);
+		status = use_key((struct span){ buffer_data(input), len }, key);
 	buffer_consume(input, end == NULL ? len : len + 1);
+	return (status);
 }
 
 static enum ctl_exit
@@ -112,13 +127,13 @@ find_key(const struct ctl *ctl, struct buffer *input, struct buffer *key)
 		return (CTL_USAGE);
 	}
 	if (given != NULL && strcmp(given, "-") == 0)
-		key_from_input(input, key);
+		status = key_from_input(input, key);
 	else if (given != NULL)
-		buffer_puts(key, given);
+		status = use_key(span_of(given), key);
 	else if (file != NULL)
 		status = key_from_file(file, key);
 	else if (variable != NULL)
-		buffer_puts(key, variable);
+		status = use_key(span_of(variable), key);
 	if (status == CTL_DONE && buffer_len(key) == 0) {
 		ctl_error("--api-key, --api-key-file or " KEY_VARIABLE
 		    ": an API key is needed");
@@ -151,7 +166,7 @@ next_line(struct span *rest, struct span *line)
 
 static enum ctl_exit
 put_call(struct buffer *body, const struct buffer *input,
-    const struct buffer *key)
+    const struct buffer *key, size_t *n_tokens)
 {
 	struct rpc_decrypt call = {
 		.api_key = { buffer_data(key), buffer_len(key) },
@@ -167,6 +182,7 @@ put_call(struct buffer *body, const struct buffer *input,
 		    RPC_FIELDS_MAX);
 		return (CTL_USAGE);
 	}
+	*n_tokens = call.n_tokens;
 	rpc_decrypt_put(body, &call);
 	rest = (struct span){ buffer_data(input), buffer_len(input) };
 	while (next_line(&rest, &line)) {
@@ -238,6 +254,12 @@ print_opened(struct opening *o)
 {
 	enum ctl_exit status;
 
+	/* Lines are matched with tokens by their number. */
+	if (o->n != o->n_asked) {
+		ctl_error("engine: Decrypt: %zu answers to %zu tokens", o->n,
+		    o->n_asked);
+		return (CTL_FAILED);
+	}
 	if (o->json) {
 		body_json_close_array(&o->w);
 		buffer_puts(&o->out, "\n");
@@ -269,7 +291,8 @@ ctl_decrypt(struct ctl *ctl)
 	status = ctl_read_input("-", INPUT_BYTES_MAX, true, &input);
 	if (status != CTL_DONE ||
 	    (status = find_key(ctl, &input, &key)) != CTL_DONE ||
-	    (status = put_call(&body, &input, &key)) != CTL_DONE ||
+	    (status = put_call(&body, &input, &key, &o.n_asked)) !=
+	    CTL_DONE ||
 	    (status = engine_client_open(ctl, ENGINE_ANY, &engine)) != CTL_DONE)
 		goto out;
 	status = engine_client_must(engine, RPC_OP_DECRYPT, &body, on_opened,

@@ -80,7 +80,10 @@ ctl_key_create(struct ctl *ctl)
 	status = record_commit(ctl, RPC_OP_CREATE_KEY, app, put_create, &r);
 	if (status != CTL_DONE)
 		return (status);
-	status = print_created(ctl, &r);
+	/* It exists, and nobody will ever know its secret. */
+	if ((status = print_created(ctl, &r)) != CTL_DONE)
+		ctl_error("key %s was created, its secret is lost: revoke it",
+		    r.key);
 	record_commit_fini(&r);
 	return (status);
 }

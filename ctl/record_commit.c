@@ -100,7 +100,18 @@ make(struct ctl *ctl, struct engine_client *engine, enum rpc_op op,
 	return (RC_SYNTAX);
 }
 
-/* Phase two.  RC_OK, RC_CONFLICT (again), else told. */
+/* The helper had the record and did not say what became of it, or says that it
+ * is on disk and something behind the disk has not confirmed it. */
+static void
+tell_unconfirmed(struct span why)
+{
+	ctl_error_means("; it may have taken effect: relayctl app list and "
+	    "key list tell");
+	ctl_error("e3-helper: %.*s", (int)why.len, why.p);
+}
+
+/* Phase two.  RC_OK, RC_CONFLICT (again), RC_TIMEOUT (told: not confirmed),
+ * else told. */
 static enum rc
 store(const char *socket_path, const struct record_commit *r)
 {
@@ -121,16 +132,26 @@ store(const char *socket_path, const struct record_commit *r)
 	rc = control_ask(socket_path, "store-record", span_of(text), fd,
 	    STORE_TIMEOUT_MS, &answer);
 	close(fd);
+	if (rc == RC_EOF || rc == RC_TIMEOUT) {
+		tell_unconfirmed(rc == RC_EOF ?
+		    SPAN_LIT("it ended without an answer") :
+		    SPAN_LIT("no answer in time"));
+		return (RC_TIMEOUT);
+	}
 	if (rc != RC_OK) {
 		ctl_error("e3-helper (%s): %s", socket_path, rc_name(rc));
-		return (rc == RC_CONFLICT ? RC_IO : rc);
+		return (RC_IO);
 	}
+	said = control_answer_text(&answer);
+	if (said.len == 0)
+		said = SPAN_LIT("");
 	if (control_answer_is(&answer, "conflict"))
 		rc = RC_CONFLICT;
-	else if (!control_answer_is(&answer, "ok")) {
-		said = control_answer_text(&answer);
-		ctl_error("e3-helper: %.*s", (int)said.len,
-		    said.p == NULL ? "" : said.p);
+	else if (control_answer_is(&answer, "partly")) {
+		tell_unconfirmed(said);
+		rc = RC_TIMEOUT;
+	} else if (!control_answer_is(&answer, "ok")) {
+		ctl_error("e3-helper: %.*s", (int)said.len, said.p);
 		rc = RC_IO;
 	}
 	control_answer_fini(&answer);
@@ -164,7 +185,8 @@ record_commit(struct ctl *ctl, enum rpc_op op, const char *app,
 		if (rc != RC_OK)
 			continue;	/* a conflict tries again */
 		rc = store(ctl->conf_e3->helper_socket, out);
-		status = rc == RC_OK ? CTL_DONE : CTL_FAILED;
+		status = rc == RC_OK ? CTL_DONE : rc == RC_TIMEOUT ?
+		    CTL_PARTLY : CTL_FAILED;
 	}
 	if (rc == RC_CONFLICT) {
 		ctl_error("the app is being changed by others: try again");

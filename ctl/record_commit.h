@@ -26,7 +26,8 @@ typedef void record_body_cb(const struct ctl *, struct buffer *body);
 /*
  * app: of the change, or NULL when the engine makes it (CreateApp).
  * CTL_DONE: stored and active; *out is to be printed.  Else the reason was
- * told, *out is empty and nothing may be printed.
+ * told, *out is empty and nothing may be printed.  CTL_PARTLY: the helper has
+ * the record and did not confirm it; it may be, or become, active.
  */
 enum ctl_exit record_commit(struct ctl *, enum rpc_op, const char *app,
     record_body_cb *, struct record_commit *out) must_check;

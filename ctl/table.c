@@ -104,11 +104,15 @@ column_width(const struct table *t, size_t column)
 void
 table_text(const struct table *t, struct buffer *out)
 {
+	size_t *widths = xcalloc(t->columns, sizeof(*widths));
+
 	obj_check(t, TABLE_MAGIC);
 	ensure(t->n % t->columns == 0);
+	for (size_t i = 0; i < t->columns; i++)
+		widths[i] = column_width(t, i);
 	for (size_t i = 0; i < t->n; i++) {
 		size_t column = i % t->columns;
-		size_t pad = column_width(t, column) - width_of(t->cells[i]);
+		size_t pad = widths[column] - width_of(t->cells[i]);
 
 		buffer_puts(out, t->cells[i]);
 		if (column + 1 == t->columns)
@@ -116,6 +120,7 @@ table_text(const struct table *t, struct buffer *out)
 		else
 			buffer_printf(out, "%*s", (int)pad + 2, "");
 	}
+	free(widths);
 }
 
 enum ctl_exit

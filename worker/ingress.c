@@ -114,6 +114,27 @@ via_name(const struct request *r, char out[VIA_BYTES])
 			*out = '_';
 }
 
+static size_t
+word_len(struct span s)
+{
+	size_t n = 0;
+
+	while (n < s.len && s.p[n] != ' ' && s.p[n] != '\t')
+		n++;
+	return (n);
+}
+
+/* Who wrote this entry of Via: after the protocol, before any comment. */
+static struct span
+via_received_by(struct span entry)
+{
+	size_t n = word_len(entry);
+	struct span by = span_trim((struct span){ entry.p + n, entry.len - n });
+
+	by.len = word_len(by);
+	return (by);
+}
+
 /*
  * A request that has been here under the same host is on a circle: the
  * destination's name leads back to us, perhaps around other machines
@@ -123,7 +144,6 @@ static bool
 judge_loop(struct request *r)
 {
 	struct span list, item;
-	const char *space;
 	char us[VIA_BYTES];
 
 	via_name(r, us);
@@ -132,9 +152,7 @@ judge_loop(struct request *r)
 			continue;
 		list = r->head->fields[i].value;
 		while (http_list_next(&list, &item)) {
-			space = memchr(item.p, ' ', item.len);
-			if (space != NULL && span_eq_case((struct span){ space + 1,
-			    item.len - (size_t)(space + 1 - item.p) }, us))
+			if (span_eq_case(via_received_by(item), us))
 				return (refuse(r, ERROR_TUNNEL_LOOP,
 				    "the destination is this relay itself"));
 		}

@@ -87,6 +87,8 @@ on_change_done(void *arg, uint64_t who, enum rc rc, const char *why)
 		answer(cl, "ok", SPAN_LIT(""));
 	else if (rc == RC_CONFLICT)
 		answer(cl, "conflict", span_of(why));
+	else if (rc == RC_MORE)
+		answer(cl, "partly", span_of(why));
 	else
 		fail(cl, why);
 }

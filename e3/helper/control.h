@@ -4,8 +4,12 @@
  * Context:   the loop's thread.
  * Ownership: the creator owns it; it owns its clients and their changes.
  *
- *   store-record APPID VERSION + memfd  ->  ok | conflict | failed TEXT
+ *   store-record APPID VERSION + memfd  ->  ok | conflict | partly TEXT |
+ *                                           failed TEXT
  *   status                              ->  status {json}
+ *
+ * partly: on disk, but engine or Redis (require_replica) did not confirm it in
+ * time; they are asked again until they do.
  */
 #ifndef RELAY_E3_HELPER_CONTROL_H
 #define RELAY_E3_HELPER_CONTROL_H

@@ -31,6 +31,7 @@ struct record_entry {
 					   link; 0: none */
 	bool		refused;	/* the engine could not open it */
 	bool		replicated;	/* Redis holds these very bytes */
+	bool		scanned;	/* this scan of Redis showed one */
 	bool		forked;		/* Redis holds what is neither ours nor
 					   to be taken: an operator must look */
 	bool		asked;		/* refused, and Redis was asked for a

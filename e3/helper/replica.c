@@ -1,8 +1,10 @@
 /*
- * helper/replica.c - read all of relay:apps after each connect, then copy what
- * is missing there, one record at a time, until there is nothing left.
+ * helper/replica.c - read all of relay:apps after each connect and every
+ * minute, then copy what is missing there, one record at a time, until there
+ * is nothing left.
  *
  *   up -> scan (HSCAN) -> [ pull higher ones | push missing ones ] -> idle
+ *           ^-------------------- a minute --------------------------+
  *
  * A push is one EVAL, atomic in Redis: higher versions only.  Pulls are in
  * replica_pull.c.
@@ -93,9 +95,9 @@ replica_retry_later(struct replica *r)
 	    r->retry_ms * 2;
 }
 
-/* An error reply: another server may do, or later. */
-static void
-on_refused(struct replica *r, const char *command, const struct redis_value *v)
+void
+replica_refused(struct replica *r, const char *command,
+    const struct redis_value *v)
 {
 	char code[REDIS_CODE_BYTES];
 
@@ -116,10 +118,14 @@ judge_one(struct replica *r, struct span id, struct span record)
 	struct record_entry *e;
 
 	if (!rpc_app_id_valid(id) || !span_copy(id, app, sizeof(app))) {
-		log_warn("redis holds a field of " APPS_KEY " that is no app id");
+		if (!r->scanned)	/* once per server, not every minute */
+			log_warn("redis holds a field of " APPS_KEY " that is "
+			    "no app id");
 		return;
 	}
 	e = record_store_find(r->store, app);
+	if (e != NULL)
+		e->scanned = true;
 	switch (replica_judge(e, app, record)) {
 	case REPLICA_SAME:
 		e->replicated = true;
@@ -135,9 +141,22 @@ judge_one(struct replica *r, struct span id, struct span record)
 		replica_mark_forked(e);
 		break;
 	case REPLICA_FOREIGN:
-		log_warn("redis holds no record under app=%s; it is not taken",
-		    app);
+		if (!r->scanned)
+			log_warn("redis holds no record under app=%s; it is "
+			    "not taken", app);
 		break;
+	}
+}
+
+/* What Redis held and does not show any more was lost there. */
+static void
+miss_unseen(struct replica *r)
+{
+	for (size_t i = 0; i < record_store_count(r->store); i++) {
+		struct record_entry *e = record_store_at(r->store, i);
+
+		if (!e->scanned)
+			e->replicated = e->forked = false;
 	}
 }
 
@@ -152,6 +171,54 @@ scan_from(struct replica *r, const char *cursor)
 }
 
 static void
+scan_begin(struct replica *r)
+{
+	if (r->scanning)
+		return;
+	r->scanning = true;
+	for (size_t i = 0; i < record_store_count(r->store); i++)
+		record_store_at(r->store, i)->scanned = false;
+	scan_from(r, "0");
+}
+
+static void
+scan_end(struct replica *r)
+{
+	bool first = !r->scanned;
+
+	miss_unseen(r);
+	r->scanned = true;
+	r->scanning = false;
+	r->told = !first;
+	timer_start_ms(&r->rescan, RESCAN_MS);
+	if (first)
+		log_info("redis compared records=%zu pending=%zu to_take=%zu",
+		    record_store_count(r->store), replica_pending(r),
+		    r->n_pulls);
+	replica_kick(r);
+	r->ops->on_change(r->arg);
+}
+
+static void
+on_rescan(void *arg)
+{
+	struct replica *r = arg;
+
+	obj_check(r, REPLICA_MAGIC);
+	if (r->client != NULL)
+		scan_begin(r);
+}
+
+/* The next attempt begins anew. */
+static void
+scan_failed(struct replica *r)
+{
+	r->scanning = false;
+	if (r->scanned)
+		timer_start_ms(&r->rescan, RESCAN_MS);
+}
+
+static void
 on_scan(void *arg, enum rc rc, const struct redis_value *v)
 {
 	struct replica *r = arg;
@@ -162,7 +229,8 @@ on_scan(void *arg, enum rc rc, const struct redis_value *v)
 	if (rc != RC_OK)
 		return;			/* on_down follows */
 	if (v->type == REDIS_ERROR) {
-		on_refused(r, "HSCAN", v);
+		scan_failed(r);
+		replica_refused(r, "HSCAN", v);
 		return;
 	}
 	if (v->type != REDIS_ARRAY || v->n != 2 ||
@@ -170,6 +238,7 @@ on_scan(void *arg, enum rc rc, const struct redis_value *v)
 	    v->items[1].type != REDIS_ARRAY ||
 	    !span_copy(v->items[0].text, cursor, sizeof(cursor))) {
 		log_warn("redis answered HSCAN in an unknown form");
+		scan_failed(r);
 		replica_retry_later(r);
 		return;
 	}
@@ -180,11 +249,7 @@ on_scan(void *arg, enum rc rc, const struct redis_value *v)
 		scan_from(r, cursor);
 		return;
 	}
-	r->scanned = true;
-	log_info("redis compared records=%zu pending=%zu to_take=%zu",
-	    record_store_count(r->store), replica_pending(r), r->n_pulls);
-	replica_kick(r);
-	r->ops->on_change(r->arg);
+	scan_end(r);
 }
 
 /* ---- pushing -------------------------------------------------------------------- */
@@ -206,7 +271,7 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 	if (rc != RC_OK)
 		return;			/* on_down follows */
 	if (v->type == REDIS_ERROR) {
-		on_refused(r, "EVAL", v);
+		replica_refused(r, "EVAL", v);
 		return;
 	}
 	e = record_store_find(r->store, r->push_app);
@@ -313,7 +378,7 @@ on_retry(void *arg)
 
 	obj_check(r, REPLICA_MAGIC);
 	if (r->client != NULL && !r->scanned)
-		scan_from(r, "0");
+		scan_begin(r);
 	else
 		replica_kick(r);
 }
@@ -327,16 +392,17 @@ on_up(void *arg, struct redis_client *client)
 	log_info("redis up server=%s", redis_endpoint_server(r->endpoint));
 	r->client = client;
 	r->failures = 0;
-	r->scanned = false;
+	r->scanned = r->scanning = false;
 	r->retry_ms = RETRY_MIN_MS;
 	timer_stop(&r->retry);
+	timer_stop(&r->rescan);
 	/* It may be another server, or have restarted empty: ask anew. */
 	for (size_t i = 0; i < record_store_count(r->store); i++) {
 		struct record_entry *e = record_store_at(r->store, i);
 
 		e->replicated = e->asked = false;
 	}
-	scan_from(r, "0");
+	scan_begin(r);
 	r->ops->on_change(r->arg);
 }
 
@@ -394,6 +460,7 @@ replica_new(struct loop *loop, const struct conf_redis *conf,
 	buffer_init(&r->pulling.record, RPC_RECORD_BYTES_MAX, false);
 	turn_waiter_init(&r->waiter, replica_on_turn, r);
 	timer_init(&r->retry, loop, on_retry, r);
+	timer_init(&r->rescan, loop, on_rescan, r);
 	r->dns = net_dns_new(loop, NULL);
 	/* Compare and set needs the one that takes writes, also to read. */
 	rc = redis_endpoint_new(loop, r->dns, &config, REDIS_FOR_WRITING,
@@ -419,6 +486,7 @@ replica_free(struct replica **rp)
 	turn_leave(r->turn, &r->waiter);
 	net_dns_free(&r->dns);
 	timer_fini(&r->retry);
+	timer_fini(&r->rescan);
 	buffer_fini(&r->pulling.record);
 	while ((p = TAILQ_FIRST(&r->pulls)) != NULL)
 		replica_drop_pull(r, p);

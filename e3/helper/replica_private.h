@@ -12,6 +12,7 @@
 
 #define APPS_KEY		"relay:apps"
 #define COMMAND_TIMEOUT_MS	5000
+#define RESCAN_MS		60000	/* what others wrote, what Redis lost */
 
 struct pull {
 	TAILQ_ENTRY(pull)	link;
@@ -41,9 +42,12 @@ struct replica {
 	struct redis_client	*client;	/* view: while up */
 	struct turn_waiter	waiter;
 	struct timer		retry;
+	struct timer		rescan;
 	unsigned		retry_ms;
 	unsigned		failures;	/* attempts since it was up */
 	bool			scanned;	/* since it came up */
+	bool			scanning;
+	bool			told;		/* it is not the first scan */
 	bool			pushing;
 	char			push_app[RPC_APP_ID_BYTES];
 	uint8_t			push_sha256[32];
@@ -55,6 +59,9 @@ struct replica {
 /* replica.c */
 void replica_mark_forked(struct record_entry *);
 void replica_retry_later(struct replica *);
+/* An error reply: another server may do, or later. */
+void replica_refused(struct replica *, const char *command,
+    const struct redis_value *);
 
 /* replica_pull.c: the list of apps whose record of Redis is to be taken. */
 void replica_want_pull(struct replica *, const char *app);

@@ -86,9 +86,10 @@ on_pull_loaded(void *arg, enum rc rc)
 	record = (struct span){ buffer_data(&r->pulling.record),
 	    buffer_len(&r->pulling.record) };
 	if (rc == RC_DENIED) {
-		log_error("record of redis refused by the engine app=%s; not "
-		    "taken", r->pulling.app);
 		e = record_store_find(r->store, r->pulling.app);
+		if (e == NULL ? !r->told : !e->forked)
+			log_error("record of redis refused by the engine "
+			    "app=%s; not taken", r->pulling.app);
 		if (e != NULL && !e->refused)
 			replica_mark_forked(e);		/* do not push against it */
 	}
@@ -117,17 +118,21 @@ static void
 on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
 {
 	struct replica *r = arg;
+	enum replica_verdict verdict = REPLICA_LOWER;	/* none is there */
 	struct record_entry *e;
 
 	obj_check(r, REPLICA_MAGIC);
 	ensure(r->pulling.active);
 	if (rc != RC_OK || v->type == REDIS_ERROR) {
+		if (rc == RC_OK)	/* first: pull_end would ask at once */
+			replica_refused(r, "HGET", v);
 		pull_end(r, RC_UNAVAILABLE);
 		return;
 	}
 	e = record_store_find(r->store, r->pulling.app);
-	if (v->type == REDIS_STRING && replica_judge(e, r->pulling.app,
-	    v->text) == REPLICA_HIGHER) {
+	if (v->type == REDIS_STRING)
+		verdict = replica_judge(e, r->pulling.app, v->text);
+	if (verdict == REPLICA_HIGHER) {
 		if (buffer_append(&r->pulling.record, v->text.p,
 		    v->text.len) == RC_OK &&
 		    engine_load(r->engine, v->text, on_pull_loaded, r) == RC_OK)
@@ -136,6 +141,9 @@ on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
 		pull_end(r, RC_CONFLICT);
 		return;
 	}
+	/* The script took it for a higher version, and would again. */
+	if (verdict == REPLICA_FOREIGN && e != NULL)
+		replica_mark_forked(e);
 	replica_drop_pull(r, replica_find_pull(r, r->pulling.app));
 	pull_end(r, RC_OK);
 }

@@ -45,6 +45,7 @@ struct store_change {
 	enum change_state	state;
 	char			app[RPC_APP_ID_BYTES];
 	uint64_t		version;
+	bool			written;	/* the disk has it */
 	struct buffer		record;
 	struct turn_waiter	waiter;
 	struct timer		deadline;
@@ -70,6 +71,7 @@ change_end(struct store_change *c, enum rc rc, const char *why)
 {
 	struct store_changes *all = c->all;
 	uint64_t who = c->who;
+	bool later = c->written && (rc == RC_TIMEOUT || rc == RC_IO);
 
 	if (rc == RC_OK)
 		log_info("record stored app=%s version=%llu", c->app,
@@ -79,7 +81,7 @@ change_end(struct store_change *c, enum rc rc, const char *why)
 		    "why=%s", c->app, (unsigned long long)c->version,
 		    rc_name(rc), why);
 	change_free(c);
-	all->on_done(all->arg, who, rc, why);
+	all->on_done(all->arg, who, later ? RC_MORE : rc, why);
 }
 
 static void
@@ -126,6 +128,16 @@ copy_out(struct store_change *c)
 
 /* ---- the engine ------------------------------------------------------------------- */
 
+/* Not what the engine made: the version before it must not be lost to it. */
+static void
+refused(struct store_change *c)
+{
+	if (record_store_undo(c->all->store, c->app) != RC_OK)
+		log_error("record cannot be undone app=%s; see e3-helper(8), "
+		    "FILES", c->app);
+	change_end(c, RC_DENIED, "the engine refuses the record");
+}
+
 static void
 look_at_engine(struct store_change *c)
 {
@@ -137,7 +149,7 @@ look_at_engine(struct store_change *c)
 	if (e == NULL || e->version != c->version)
 		change_end(c, RC_CONFLICT, "the disk holds another record");
 	else if (e->refused)
-		change_end(c, RC_DENIED, "the engine refuses the record");
+		refused(c);
 	else if (e->active == c->version)
 		copy_out(c);
 }
@@ -158,12 +170,7 @@ on_load(void *arg, enum rc rc)
 		copy_out(c);
 		return;
 	case RC_DENIED:
-		/* Not what the engine made: the version before it must not be
-		 * lost to it. */
-		if (record_store_undo(c->all->store, c->app) != RC_OK)
-			log_error("record cannot be undone app=%s; see "
-			    "e3-helper(8), FILES", c->app);
-		change_end(c, RC_DENIED, "the engine refuses the record");
+		refused(c);
 		return;
 	case RC_CONFLICT:
 		change_end(c, RC_CONFLICT, "the engine has a higher version");
@@ -199,6 +206,20 @@ conflict(struct store_change *c)
 
 /* ---- the disk ---------------------------------------------------------------------- */
 
+/* Also after a failed write: what fsync of the folder did not confirm is loaded
+ * all the same. */
+static bool
+on_disk(const struct store_change *c)
+{
+	const struct record_entry *e = record_store_find(c->all->store, c->app);
+	uint8_t sha256[32];
+
+	record_sha256((struct span){ buffer_data(&c->record),
+	    buffer_len(&c->record) }, sha256);
+	return (e != NULL && !e->damaged &&
+	    memcmp(e->sha256, sha256, sizeof(sha256)) == 0);
+}
+
 static void
 write_down(struct store_change *c)
 {
@@ -215,6 +236,7 @@ write_down(struct store_change *c)
 		conflict(c);
 		return;
 	}
+	c->written = on_disk(c);
 	if (rc != RC_OK) {
 		change_end(c, rc, "the disk does not take it");
 		return;
@@ -277,10 +299,12 @@ on_deadline(void *arg)
 		change_end(c, RC_UNAVAILABLE, "the engine is not ready");
 		return;
 	case CHANGE_ENGINE:
-		change_end(c, RC_TIMEOUT, "the engine does not answer");
+		change_end(c, RC_TIMEOUT, "it is on disk, the engine does not "
+		    "answer");
 		return;
 	case CHANGE_REPLICA:
-		change_end(c, RC_TIMEOUT, "redis does not take the copy");
+		change_end(c, RC_TIMEOUT, "it is on disk, redis does not take "
+		    "the copy");
 		return;
 	case CHANGE_REFRESH:
 	case CHANGE_LOAD:

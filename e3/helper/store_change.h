@@ -28,7 +28,8 @@ struct store_changes {
 	struct turn		*turn;		/* borrowed */
 	bool			require_replica;
 	/* who: as given to store_change_begin.  RC_OK: acknowledge; RC_CONFLICT;
-	 * else why says what failed. */
+	 * RC_MORE: on disk, but why says what has not confirmed it yet; else
+	 * why says what failed, and nothing is changed. */
 	void			(*on_done)(void *arg, uint64_t who, enum rc,
 				    const char *why);
 	void			*arg;

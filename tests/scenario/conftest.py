@@ -1,6 +1,5 @@
 """Machinery of the scenarios: real processes, ports from the system, every log
 printed when a test fails, only our own processes ended (by pid)."""
-import base64
 import collections
 import contextlib
 import datetime
@@ -23,6 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from scripted_origin import ScriptedOrigin
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = pathlib.Path(os.environ.get("RELAY_PREFIX", TOP / "build/tests/asan/root"))
@@ -619,6 +620,20 @@ def make_origin(tmp_path, ca):
 @pytest.fixture
 def origin(make_origin):
     return make_origin()
+
+
+@pytest.fixture
+def scripted(ca):
+    """Origins that follow a script; its own failures fail the test."""
+    made = []
+
+    def make(script, **options):
+        made.append(ScriptedOrigin(options.pop("ca", ca), script, **options))
+        return made[-1]
+    yield make
+    for o in made:
+        o.close()
+        assert o.faults == []
 
 
 def tokens_in(data):

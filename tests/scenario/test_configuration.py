@@ -245,6 +245,7 @@ def test_sentinel_follows_a_failover(make_stack, origin, tmp_path):
         one.end(signal.SIGKILL)
         until("the replica was promoted", lambda: "role:master" in two.cli("INFO", "replication"), 60)
         two.cli("-x", "HSET", "relay:relays", "second.test", data=text)
+        two.cli("PUBLISH", "relay:updates", "relays second.test")
         until("the feed follows the new master", lambda: stack.get("second.test").status == 200, 60)
         assert stack.get("first.test").status == 200
     finally:

@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from conftest import route, until
+from conftest import Origin, route, tokens_in
+from scripted_origin import OK
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]
 
 
 @pytest.fixture(scope="module")
 def served(shared, tmp_path_factory, ca):
-    from conftest import Origin
     origin = Origin(tmp_path_factory.mktemp("origin"), ca)
     shared.relay("tls.relay.test", origin, PAY)
     yield shared
@@ -76,86 +76,57 @@ def test_truncated_client_hello_and_plain_http_are_dropped_quietly(served):
     assert served.get("tls.relay.test", "/x").status == 200
 
 
-class Watcher:
-    """A destination that tells when it is connected and what comes first."""
-
-    def __init__(self, ca, name):
-        pem, key = ca.leaf(name, ["localhost"])
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(pem, key)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.shaken = threading.Event()
-        self.reused = []
-        self.requests = []
-        self.close_first = False
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                raw, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(raw,), daemon=True).start()
-
-    def serve(self, raw):
-        with self.context.wrap_socket(raw, server_side=True) as s:
-            self.reused.append(s.session_reused)
-            self.shaken.set()
-            data = b""
-            while True:
-                piece = s.recv(65536)
-                if not piece:
-                    return
-                data += piece
-                if b"\r\n\r\n" in data:
-                    self.requests.append(data)
-                    data = b""
-                    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                    if self.close_first:
-                        return
-
-    def close(self):
-        self.listener.close()
+def keep_answering(peer):
+    while True:
+        peer.request()
+        peer.send(OK)
 
 
-def test_the_destinations_handshake_starts_before_the_body_is_read(served, ca):
-    w = Watcher(ca, "watcher1")
-    served.relay("early.relay.test", w.port, PAY)
+def answer_once(peer):
+    peer.request()
+    peer.send(OK)
+
+
+def test_the_destinations_handshake_starts_before_the_body_is_read(served, scripted):
+    destination = scripted(keep_answering)
+    served.relay("early.relay.test", destination, PAY)
     body = b'{"card":{"number":"1"}}'
     with served.connect("early.relay.test") as c:
         c.send(c.head("POST", "/pay", [("Content-Type", "application/json"),
                                        ("Content-Length", len(body))]))
-        assert w.shaken.wait(20), "no handshake before the body"
-        assert w.requests == []
+        assert destination.shaken.wait(20), "no handshake before the body"
+        assert destination.requests == []
         c.send(body)
         assert c.reply().status == 200
-    assert b"ev:QkTC" in w.requests[0] or until("body", lambda: len(w.requests) >= 1)
-    w.close()
+    (_, sealed), = destination.requests
+    assert len(tokens_in(sealed)) == 1
 
 
-def test_connections_to_the_destination_are_reused_and_sessions_resume(served, ca):
-    w = Watcher(ca, "watcher2")
-    served.relay("pool.relay.test", w.port, PAY)
+def test_connections_to_the_destination_are_reused_and_sessions_resume(served, scripted):
+    leaving = threading.Event()
+
+    def script(peer):
+        answer_once(peer)
+        while not leaving.is_set():
+            answer_once(peer)
+    destination = scripted(script)
+    served.relay("pool.relay.test", destination, PAY)
     with served.connect("pool.relay.test") as c:        # one worker
         for _ in range(20):
             assert c.request("GET", "/x").status == 200
-    assert len(w.reused) == 1
-    w.close_first = True
+    assert len(destination.reused) == 1
+    leaving.set()
     with served.connect("pool.relay.test") as c:
         for _ in range(6):
             assert c.request("GET", "/x").status == 200
-    assert any(w.reused[1:]), w.reused
-    w.close()
+    assert any(destination.reused[1:]), destination.reused
 
 
-def test_an_idle_connection_that_was_closed_is_not_used(served, ca):
+def test_an_idle_connection_that_was_closed_is_not_used(served, scripted):
     """The check before reuse, and one retry: no request is lost at a keep-alive border."""
-    w = Watcher(ca, "watcher3")
-    w.close_first = True
-    served.relay("border.relay.test", w.port, PAY)
+    destination = scripted(answer_once)
+    served.relay("border.relay.test", destination, PAY)
     with served.connect("border.relay.test") as c:
         for _ in range(30):
             assert c.request("GET", "/x").status == 200
-    w.close()
+    assert len(destination.requests) == 30
