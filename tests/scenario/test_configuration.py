@@ -242,6 +242,7 @@ def test_sentinel_follows_a_failover(make_stack, origin, tmp_path):
         one.cli("-x", "HSET", "relay:relays", "first.test", data=text)
         one.cli("PUBLISH", "relay:updates", "relays first.test")
         until("live", lambda: stack.get("first.test").status == 200)
+        until("the replica has it", lambda: two.cli("HLEN", "relay:relays").endswith("1"))
         one.end(signal.SIGKILL)
         until("the replica was promoted", lambda: "role:master" in two.cli("INFO", "replication"), 60)
         two.cli("-x", "HSET", "relay:relays", "second.test", data=text)
