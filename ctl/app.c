@@ -4,9 +4,8 @@
 #include <time.h>
 
 #include "ctl/ctl.h"
-#include "ctl/engine_client.h"
+#include "ctl/listing.h"
 #include "ctl/record_commit.h"
-#include "ctl/table.h"
 #include "ctl/time_text.h"
 #include "lib/body/json_write.h"
 
@@ -72,12 +71,6 @@ ctl_app_create(struct ctl *ctl)
 
 /* ---- app list ----------------------------------------------------------------- */
 
-struct listing {
-	bool			json;
-	struct table		*table;
-	struct body_json_writer	w;
-};
-
 /* [[id, version, state, created_ms]...] */
 static void
 on_apps(void *arg, const struct rpc_value *body)
@@ -117,29 +110,12 @@ ctl_app_list(struct ctl *ctl)
 {
 	static const char *const heads[] = { "APP", "VERSION", "STATE",
 	    "CREATED" };
-	struct listing l = { .json = ctl->json };
-	struct engine_client *engine = NULL;
-	struct buffer body, out;
+	struct buffer body;
 	enum ctl_exit status;
 
 	buffer_init(&body, 0, false);
-	buffer_init(&out, 0, false);
 	rpc_put_map(&body, 0);
-	l.table = table_new(4, heads);
-	body_json_writer_init(&l.w, &out);
-	body_json_open_array(&l.w, NULL);
-	status = engine_client_open(ctl, ENGINE_ANY, &engine);
-	if (status == CTL_DONE)
-		status = engine_client_must(engine, RPC_OP_LIST_APPS, &body,
-		    on_apps, &l);
-	engine_client_close(&engine);
-	body_json_close_array(&l.w);
-	if (status == CTL_DONE)
-		status = ctl->json ? ctl_print_line((struct span){
-		    buffer_data(&out), buffer_len(&out) }) :
-		    table_print(l.table);
-	table_free(&l.table);
+	status = listing_print(ctl, heads, 4, RPC_OP_LIST_APPS, &body, on_apps);
 	buffer_fini(&body);
-	buffer_fini(&out);
 	return (status);
 }

@@ -2,9 +2,8 @@
 #include <string.h>
 
 #include "ctl/ctl.h"
-#include "ctl/engine_client.h"
+#include "ctl/listing.h"
 #include "ctl/record_commit.h"
-#include "ctl/table.h"
 #include "ctl/time_text.h"
 #include "lib/body/json_write.h"
 
@@ -135,12 +134,6 @@ ctl_key_revoke(struct ctl *ctl)
 
 /* ---- key list --------------------------------------------------------------------- */
 
-struct listing {
-	bool			json;
-	struct table		*table;
-	struct body_json_writer	w;
-};
-
 static void
 list_scopes(struct listing *l, const struct rpc_value *scopes)
 {
@@ -208,33 +201,16 @@ ctl_key_list(struct ctl *ctl)
 {
 	static const char *const heads[] = { "KEY", "STATE", "CREATED",
 	    "SCOPES" };
-	struct listing l = { .json = ctl->json };
-	struct engine_client *engine = NULL;
-	struct buffer body, out;
+	struct buffer body;
 	enum ctl_exit status;
 
 	if ((status = check_app(ctl->args.operands[0])) != CTL_DONE)
 		return (status);
 	buffer_init(&body, 0, false);
-	buffer_init(&out, 0, false);
 	rpc_put_map(&body, 1);
 	rpc_put_str(&body, "app");
 	rpc_put_str(&body, ctl->args.operands[0]);
-	l.table = table_new(4, heads);
-	body_json_writer_init(&l.w, &out);
-	body_json_open_array(&l.w, NULL);
-	status = engine_client_open(ctl, ENGINE_ANY, &engine);
-	if (status == CTL_DONE)
-		status = engine_client_must(engine, RPC_OP_LIST_KEYS, &body,
-		    on_keys, &l);
-	engine_client_close(&engine);
-	body_json_close_array(&l.w);
-	if (status == CTL_DONE)
-		status = ctl->json ? ctl_print_line((struct span){
-		    buffer_data(&out), buffer_len(&out) }) :
-		    table_print(l.table);
-	table_free(&l.table);
+	status = listing_print(ctl, heads, 4, RPC_OP_LIST_KEYS, &body, on_keys);
 	buffer_fini(&body);
-	buffer_fini(&out);
 	return (status);
 }

@@ -146,24 +146,6 @@ put_locked(struct record_store *s, const struct rpc_record_head *head,
 	return (write_record(s, head, record));
 }
 
-enum rc
-record_store_put(struct record_store *s, struct span record)
-{
-	struct rpc_record_head head;
-	enum rc rc;
-
-	obj_check(s, RECORD_STORE_MAGIC);
-	if (record.len > RPC_RECORD_BYTES_MAX ||
-	    rpc_record_head_read(record, &head) != RC_OK)
-		return (RC_SYNTAX);
-	if (record_store_lock(s, F_WRLCK) != RC_OK)
-		return (RC_IO);
-	rc = put_locked(s, &head, record);
-	if (record_store_lock(s, F_UNLCK) != RC_OK)
-		return (RC_IO);
-	return (rc);
-}
-
 /* <dir>/<app>.<version>.<random>.<suffix>: never meets a file kept before. */
 static enum rc
 aside_path(const struct record_store *s, const struct record_entry *e,
@@ -255,8 +237,14 @@ take_locked(struct record_store *s, const struct rpc_record_head *head,
 	return (write_record(s, head, record));
 }
 
-enum rc
-record_store_take(struct record_store *s, struct span record)
+/* ---- the two ways in ------------------------------------------------------ */
+
+typedef enum rc write_cb(struct record_store *, const struct rpc_record_head *,
+    struct span record);
+
+/* Under the lock that every helper of this folder takes. */
+static enum rc
+write_locked(struct record_store *s, struct span record, write_cb *cb)
 {
 	struct rpc_record_head head;
 	enum rc rc;
@@ -267,8 +255,20 @@ record_store_take(struct record_store *s, struct span record)
 		return (RC_SYNTAX);
 	if (record_store_lock(s, F_WRLCK) != RC_OK)
 		return (RC_IO);
-	rc = take_locked(s, &head, record);
+	rc = cb(s, &head, record);
 	if (record_store_lock(s, F_UNLCK) != RC_OK)
 		return (RC_IO);
 	return (rc);
+}
+
+enum rc
+record_store_put(struct record_store *s, struct span record)
+{
+	return (write_locked(s, record, put_locked));
+}
+
+enum rc
+record_store_take(struct record_store *s, struct span record)
+{
+	return (write_locked(s, record, take_locked));
 }

@@ -245,7 +245,7 @@ hex_encode(const void *data, size_t len, char *out)
 	*out = '\0';
 }
 
-static int
+int
 hex_value(char c)
 {
 	if (c >= '0' && c <= '9')

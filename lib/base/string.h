@@ -42,6 +42,8 @@ size_t base64_encode(const void *, size_t len, bool pad, char *out);
 enum rc base64_decode(struct span, bool pad, void *out, size_t size,
     size_t *outlen) must_check;
 
+/* 0..15 for a hexadecimal digit of either case, else -1. */
+int hex_value(char);
 /* out has 2 * len + 1 bytes. */
 void hex_encode(const void *, size_t len, char *out);
 enum rc hex_decode(struct span, void *out, size_t len) must_check;

@@ -12,18 +12,6 @@
 
 /* ---- unescape ------------------------------------------------------------ */
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (c - 'A' + 10);
-	return (-1);
-}
-
 /* \uXXXX at p -> the code unit, or -1. */
 static int32_t
 read_unit(const char *p, const char *end)

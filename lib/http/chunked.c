@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "lib/base/object.h"
+#include "lib/base/string.h"
 #include "lib/http/class_private.h"
 
 #define SIZE_DIGITS_MAX		16	/* what 64 bits can hold */
@@ -41,22 +42,10 @@ http_chunked_init(struct http_chunked *c, uint64_t max_body)
 	c->max_body = max_body;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (c - 'A' + 10);
-	return (-1);
-}
-
 static enum state
 on_size(struct http_chunked *c, char b)
 {
-	int d = hex_digit(b);
+	int d = hex_value(b);
 
 	if (d >= 0) {
 		if (c->digits == SIZE_DIGITS_MAX)

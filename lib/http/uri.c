@@ -163,18 +163,6 @@ bad:
 	return (RC_SYNTAX);
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (c - 'A' + 10);
-	return (-1);
-}
-
 /* One character of a segment as the origin may see it. */
 struct path_char {
 	unsigned char	c;	/* decoded */
