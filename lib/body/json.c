@@ -1,21 +1,16 @@
 /*
- * body/json.c - yajl's events become an index of byte spans.
+ * body/json.c - a document's tokens become an index of byte spans.
  *
- * yajl decodes every string but tells only where an event ends, so spans are
- * found by position: a token begins at the first byte behind the previous one
- * that is not white space, a comma or a colon, and it must have the length the
- * event says.  Whatever yajl skipped and RFC 8259 does not allow (form feed)
- * breaks that equation and is an error.  The document is read in one call:
- * yajl scans a partial string again from its start with every piece.
+ * json_scan.c finds the tokens and is strict about them; here they are put in
+ * their places.
  */
 #include "lib/body/json.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yajl/yajl_parse.h>
 
 #include "lib/base/object.h"
-#include "lib/base/secret.h"
+#include "lib/body/json_scan.h"
 
 #define NODES_MAX	(16u << 20)	/* 448 MiB of index: far over any body
 					   limit, yet bounded */
@@ -24,108 +19,18 @@
 #define NO_NODE		UINT32_MAX
 
 struct reader {
+	struct json_scan	scan;
 	struct body_json	*doc;		/* borrowed: being built */
-	yajl_handle		yajl;		/* owned by body_json_read */
-	size_t			pos;		/* end of the previous event */
-	bool			finishing;	/* inside yajl_complete_parse */
 	uint32_t		max_nodes;
-	uint32_t		depth;
 	uint32_t		open;		/* innermost container */
 	uint32_t		key_start;	/* of the member being read */
 	uint32_t		key_end;
 	bool			has_key;
 	bool			key_escaped;
-	enum rc			rc;		/* why we cancelled */
-	const char		*reason;
 	bool			too_many;	/* it was max_nodes */
 };
 
-/* ---- memory of yajl ------------------------------------------------------ */
-
-/*
- * yajl decodes strings into a buffer of its own: plaintext.  Its memory is
- * wiped on the way out, so its size stands in front of it.  yajl checks no
- * allocation; running out of memory ends the process cleanly instead.
- */
-union block {
-	size_t		bytes;
-	max_align_t	align;
-};
-
-static void
-block_free(void *ctx, void *p)
-{
-	union block *b = p;
-
-	(void)ctx;
-	if (b == NULL)
-		return;
-	b--;
-	secret_wipe(b + 1, b->bytes);
-	free(b);
-}
-
-static void *
-block_alloc(void *ctx, size_t bytes)
-{
-	union block *b;
-
-	(void)ctx;
-	ensure(bytes <= SIZE_MAX - sizeof(*b));
-	b = malloc(sizeof(*b) + bytes);
-	ensure(b != NULL);
-	b->bytes = bytes;
-	return (b + 1);
-}
-
-static void *
-block_realloc(void *ctx, void *p, size_t bytes)
-{
-	void *new = block_alloc(ctx, bytes);
-
-	if (p != NULL) {
-		size_t old = ((union block *)p - 1)->bytes;
-
-		memcpy(new, p, old < bytes ? old : bytes);
-		block_free(ctx, p);
-	}
-	return (new);
-}
-
 /* ---- events -------------------------------------------------------------- */
-
-/* Cancel the parse; the value is what a yajl callback returns for that. */
-static int
-cancel(struct reader *r, enum rc rc, const char *reason)
-{
-	r->rc = rc;
-	r->reason = reason;
-	return (0);
-}
-
-static bool
-is_space(char c)
-{
-	return (c == ' ' || c == '\n' || c == '\r' || c == '\t');
-}
-
-/*
- * The token that just ended: [*start, *end).  A number that the end of the
- * document ends is reported late, when yajl's counter has started anew.
- */
-static void
-token_span(struct reader *r, size_t *start, size_t *end)
-{
-	const char *doc = r->doc->doc;
-	size_t at = r->pos;
-
-	*end = r->finishing ? r->doc->len : yajl_get_bytes_consumed(r->yajl);
-	while (at < *end && (is_space(doc[at]) || doc[at] == ',' ||
-	    doc[at] == ':'))
-		at++;
-	*start = at;
-	r->pos = *end;
-}
 
 static bool
 grow(struct body_json *doc, uint32_t max_nodes)
@@ -142,7 +47,7 @@ grow(struct body_json *doc, uint32_t max_nodes)
 	return (true);
 }
 
-static int
+static enum rc
 add(struct reader *r, enum body_json_type type, size_t start, size_t end,
     bool escaped)
 {
@@ -152,10 +57,12 @@ add(struct reader *r, enum body_json_type type, size_t start, size_t end,
 	if (doc->n == doc->cap) {
 		if (doc->cap >= r->max_nodes) {
 			r->too_many = true;
-			return (cancel(r, RC_LIMIT, "too many values"));
+			return (json_scan_fail(&r->scan, RC_LIMIT,
+			    "too many values"));
 		}
 		if (!grow(doc, r->max_nodes))
-			return (cancel(r, RC_NOMEM, "out of memory"));
+			return (json_scan_fail(&r->scan, RC_NOMEM,
+			    "out of memory"));
 	}
 	node = &doc->nodes[doc->n++];
 	node->type = (uint8_t)type;
@@ -170,195 +77,78 @@ add(struct reader *r, enum body_json_type type, size_t start, size_t end,
 	node->parent = r->open == NO_NODE ? 0 : r->open;
 	r->has_key = r->key_escaped = false;
 	r->key_start = r->key_end = 0;
-	return (1);
+	return (RC_OK);
 }
 
-/* A token of known length, which the span must have. */
-static int
-add_exact(struct reader *r, enum body_json_type type, size_t len)
+static enum rc
+on_scalar(void *reader, enum body_json_type type, size_t start, size_t end,
+    bool escaped)
 {
-	size_t start, end;
-
-	token_span(r, &start, &end);
-	if (end - start != len)
-		return (cancel(r, RC_SYNTAX, "foreign byte between values"));
-	return (add(r, type, start, end, false));
+	return (add(reader, type, start, end, escaped));
 }
 
-/* decoded: bytes after unescaping; every escape is longer than its text. */
-static bool
-string_span(struct reader *r, size_t decoded, size_t *start, size_t *end,
-    bool *escaped)
+static enum rc
+on_key(void *reader, size_t start, size_t end, bool escaped)
 {
-	token_span(r, start, end);
-	if (*end - *start < 2 || r->doc->doc[*start] != '"')
-		return (false);
-	*escaped = *end - *start - 2 != decoded;
-	return (true);
-}
+	struct reader *r = reader;
 
-static int
-on_null(void *ctx)
-{
-	return (add_exact(ctx, BODY_JSON_NULL, 4));
-}
-
-static int
-on_boolean(void *ctx, int value)
-{
-	return (value ? add_exact(ctx, BODY_JSON_TRUE, 4) :
-	    add_exact(ctx, BODY_JSON_FALSE, 5));
-}
-
-static int
-on_number(void *ctx, const char *text, size_t len)
-{
-	(void)text;
-	return (add_exact(ctx, BODY_JSON_NUMBER, len));
-}
-
-static int
-on_string(void *ctx, const unsigned char *text, size_t len)
-{
-	struct reader *r = ctx;
-	size_t start, end;
-	bool escaped;
-
-	(void)text;
-	if (!string_span(r, len, &start, &end, &escaped))
-		return (cancel(r, RC_SYNTAX, "foreign byte between values"));
-	return (add(r, BODY_JSON_STRING, start, end, escaped));
-}
-
-static int
-on_key(void *ctx, const unsigned char *text, size_t len)
-{
-	struct reader *r = ctx;
-	size_t start, end;
-	bool escaped;
-
-	(void)text;
-	if (!string_span(r, len, &start, &end, &escaped))
-		return (cancel(r, RC_SYNTAX, "foreign byte between values"));
 	r->has_key = true;
 	r->key_escaped = escaped;
 	r->key_start = (uint32_t)start;
 	r->key_end = (uint32_t)end;
-	return (1);
+	return (RC_OK);
 }
 
-static int
-open_container(struct reader *r, enum body_json_type type)
+static enum rc
+on_open(void *reader, enum body_json_type type, size_t start)
 {
-	if (r->depth == BODY_JSON_DEPTH_MAX)
-		return (cancel(r, RC_LIMIT, "nested too deep"));
-	if (!add_exact(r, type, 1))
-		return (0);
-	r->depth++;
-	r->open = r->doc->n - 1;
-	return (1);
+	struct reader *r = reader;
+	enum rc rc;
+
+	if ((rc = add(r, type, start, start + 1, false)) == RC_OK)
+		r->open = r->doc->n - 1;
+	return (rc);
 }
 
-static int
-on_open_object(void *ctx)
+static enum rc
+on_close(void *reader, size_t end)
 {
-	return (open_container(ctx, BODY_JSON_OBJECT));
-}
-
-static int
-on_open_array(void *ctx)
-{
-	return (open_container(ctx, BODY_JSON_ARRAY));
-}
-
-static int
-on_close(void *ctx)
-{
-	struct reader *r = ctx;
+	struct reader *r = reader;
 	struct body_json_node *node = &r->doc->nodes[r->open];
-	size_t start, end;
 
-	token_span(r, &start, &end);
-	if (end - start != 1)
-		return (cancel(r, RC_SYNTAX, "foreign byte between values"));
 	node->end = (uint32_t)end;
 	node->next = r->doc->n;
-	r->depth--;
-	r->open = r->depth == 0 ? NO_NODE : node->parent;
-	return (1);
+	r->open = r->open == 0 ? NO_NODE : node->parent;
+	return (RC_OK);
 }
 
-static const yajl_callbacks callbacks = {
-	.yajl_null = on_null,
-	.yajl_boolean = on_boolean,
-	.yajl_number = on_number,
-	.yajl_string = on_string,
-	.yajl_map_key = on_key,
-	.yajl_start_map = on_open_object,
-	.yajl_end_map = on_close,
-	.yajl_start_array = on_open_array,
-	.yajl_end_array = on_close,
+static const struct json_scan_events events = {
+	.on_scalar = on_scalar,
+	.on_key = on_key,
+	.on_open = on_open,
+	.on_close = on_close,
 };
 
 /* ---- reading ------------------------------------------------------------- */
 
 static enum rc
-parse(struct reader *r)
-{
-	struct body_json *doc = r->doc;
-	yajl_status status;
-
-	status = yajl_parse(r->yajl, (const unsigned char *)doc->doc, doc->len);
-	if (status == yajl_status_ok) {
-		r->finishing = true;
-		status = yajl_complete_parse(r->yajl);
-	}
-	if (status == yajl_status_client_canceled)
-		return (r->rc);
-	if (status != yajl_status_ok || doc->n == 0) {
-		r->reason = r->finishing ? "the document ends too early" :
-		    "not well-formed";
-		if (!r->finishing)
-			r->pos = yajl_get_bytes_consumed(r->yajl);
-		return (RC_SYNTAX);
-	}
-	for (; r->pos < doc->len; r->pos++) {
-		if (!is_space(doc->doc[r->pos])) {
-			r->reason = "foreign byte behind the document";
-			return (RC_SYNTAX);
-		}
-	}
-	return (RC_OK);
-}
-
-static enum rc
 read_document(struct reader *r)
 {
-	yajl_alloc_funcs memory = { block_alloc, block_realloc, block_free, NULL };
 	struct body_json *doc = r->doc;
 	uint32_t cap;
 	enum rc rc;
 
-	if (doc->len > BODY_JSON_BYTES_MAX) {
-		r->reason = "the document is too long";
-		return (RC_LIMIT);
-	}
-	if (!utf8_valid(doc->doc, doc->len)) {
-		r->reason = "not UTF-8";
-		return (RC_SYNTAX);
-	}
+	if (doc->len > BODY_JSON_BYTES_MAX)
+		return (json_scan_fail(&r->scan, RC_LIMIT,
+		    "the document is too long"));
 	cap = NODES_FIRST + (uint32_t)(doc->len / 16);
 	doc->cap = cap < r->max_nodes ? cap : r->max_nodes;
-	if ((doc->nodes = malloc(doc->cap * sizeof(*doc->nodes))) == NULL) {
-		r->reason = "out of memory";
-		return (RC_NOMEM);
-	}
-	r->yajl = yajl_alloc(&callbacks, &memory, r);
-	/* Our own check was stricter: yajl lets overlong forms pass. */
-	(void)yajl_config(r->yajl, yajl_dont_validate_strings, 1);
-	rc = parse(r);
-	yajl_free(r->yajl);
-	r->yajl = NULL;
+	if ((doc->nodes = malloc(doc->cap * sizeof(*doc->nodes))) == NULL)
+		return (json_scan_fail(&r->scan, RC_NOMEM, "out of memory"));
+	json_scan_init(&r->scan, &events, r);
+	rc = json_scan_feed(&r->scan, (struct span){ doc->doc, doc->len }, 0,
+	    true);
+	json_scan_fini(&r->scan);
 	return (rc);
 }
 
@@ -376,8 +166,8 @@ body_json_read(struct body_json *out, const char *doc, size_t len,
 	    max_nodes;
 	rc = read_document(&r);
 	if (fault != NULL) {
-		fault->offset = rc == RC_OK ? len : r.pos;
-		fault->reason = rc == RC_OK ? "" : r.reason;
+		fault->offset = rc == RC_OK ? len : r.scan.pos;
+		fault->reason = rc == RC_OK ? "" : r.scan.reason;
 		fault->too_many = r.too_many;
 	}
 	if (rc != RC_OK)

@@ -57,8 +57,8 @@ struct body_json {
 struct body_json_fault {
 	size_t		offset;		/* where reading stopped */
 	const char	*reason;	/* literal, holds no data */
-	bool		too_many;	/* RC_LIMIT by max_nodes: a large document,
-					   not a hostile one */
+	bool		too_many;	/* RC_LIMIT by max_nodes or max_fields: a
+					   large document, not a hostile one */
 };
 
 /*

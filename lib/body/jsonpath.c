@@ -4,8 +4,10 @@
  * jsonpath_parse.c and jsonpath_filter.c read the text; here the result is
  * kept and evaluated as RFC 9535 says, with its order and its duplicates, for
  * tools that show a nodelist.  The data path wants neither: jsonpath_mark.c
- * evaluates the same steps on sets.  The index lists nodes in document order,
- * so a node's descendants are the range up to its `next`.
+ * evaluates the same steps on sets.  Both ask jsonpath_eval.c what a selector
+ * chooses among a node's children, which asks jsonpath_function.c and
+ * jsonpath_compare.c.  The index lists nodes in document order, so a node's
+ * descendants are the range up to its `next`.
  */
 #include "lib/body/jsonpath.h"
 
@@ -15,6 +17,8 @@
 #include <string.h>
 
 #include "lib/base/object.h"
+#include "lib/body/iregexp.h"
+#include "lib/body/jsonpath_eval.h"
 #include "lib/body/jsonpath_private.h"
 
 /* ---- compile ------------------------------------------------------------- */
@@ -22,6 +26,8 @@
 static enum rc
 parse(struct jsonpath_parser *p)
 {
+	struct body_jsonpath *path = p->path;
+	struct jsonpath_query query;
 	bool singular;
 	enum rc rc;
 
@@ -31,14 +37,28 @@ parse(struct jsonpath_parser *p)
 		return (jsonpath_fail(p, RC_SYNTAX, "not UTF-8"));
 	if (!jsonpath_take(p, '$'))
 		return (jsonpath_fail(p, RC_SYNTAX, "it does not begin with $"));
-	if ((rc = jsonpath_segments(p, true, &singular)) != RC_OK)
+	if ((rc = jsonpath_segments(p, &query, &singular)) != RC_OK)
 		return (rc);
 	if (p->pos != p->text.len)
 		return (jsonpath_fail(p, RC_SYNTAX, "unexpected character"));
-	if (p->missing.reason == NULL)
-		return (RC_OK);
-	p->fault = p->missing;
-	return (RC_UNSUPPORTED);
+	path->steps = path->pool + query.first;
+	path->n_steps = query.n;
+	return (RC_OK);
+}
+
+/* Room is for the longest lists; a path lives long. */
+static void
+shrink(struct body_jsonpath *path)
+{
+	size_t first = (size_t)(path->steps - path->pool);
+
+	path->selectors = xrealloc(path->selectors,
+	    (path->n_selectors + 1) * sizeof(*path->selectors));
+	path->pool = xrealloc(path->pool,
+	    (path->n_pool + 1) * sizeof(*path->pool));
+	path->exprs = xrealloc(path->exprs,
+	    (path->n_exprs + 1) * sizeof(*path->exprs));
+	path->steps = path->pool + first;
 }
 
 enum rc
@@ -54,20 +74,31 @@ body_jsonpath_compile(struct span text, struct body_jsonpath **out,
 	*out = NULL;
 	path->magic = BODY_JSONPATH_MAGIC;
 	path->selectors = xcalloc(room, sizeof(*path->selectors));
+	path->pool = xcalloc(room, sizeof(*path->pool));
+	path->exprs = xcalloc(room, sizeof(*path->exprs));
 	path->names = xcalloc(room, 1);
 	p.path = path;
+	p.selectors = xcalloc(room, sizeof(*p.selectors));
+	p.steps = xcalloc(room, sizeof(*p.steps));
 	rc = parse(&p);
 	if (rc == RC_OK) {
-		/* Room was for the longest list; a path lives long. */
-		path->selectors = xrealloc(path->selectors,
-		    (path->n_selectors + 1) * sizeof(*path->selectors));
+		shrink(path);
 		*out = path;
 		path = NULL;
 	} else if (fault != NULL) {
 		*fault = p.fault;
 	}
+	free(p.selectors);
+	free(p.steps);
 	body_jsonpath_free(&path);
 	return (rc);
+}
+
+const struct body_jsonpath_fault *
+body_jsonpath_doubt(const struct body_jsonpath *path)
+{
+	obj_check(path, BODY_JSONPATH_MAGIC);
+	return (path->doubt.reason == NULL ? NULL : &path->doubt);
 }
 
 void
@@ -76,7 +107,11 @@ body_jsonpath_free(struct body_jsonpath **path)
 	if (*path == NULL)
 		return;
 	obj_check(*path, BODY_JSONPATH_MAGIC);
+	for (size_t i = 0; i < (*path)->n_exprs; i++)
+		iregexp_free(&(*path)->exprs[i].pattern);
 	free((*path)->selectors);
+	free((*path)->pool);
+	free((*path)->exprs);
 	free((*path)->names);
 	free(*path);
 	*path = NULL;
@@ -113,62 +148,33 @@ append(struct body_nodelist *list, uint32_t node, size_t max)
 
 /* ---- select -------------------------------------------------------------- */
 
-uint32_t
-jsonpath_element(const struct body_json *doc, uint32_t array, int64_t index)
-{
-	uint32_t i;
+struct listing {
+	struct jsonpath_eval	eval;
+	struct body_nodelist	*to;
+	size_t			max;
+};
 
-	if (doc->nodes[array].type != BODY_JSON_ARRAY)
-		return (0);
-	if (index < 0) {
-		for (i = body_json_child(doc, array); i != 0;
-		    i = body_json_sibling(doc, i))
-			index++;
-		if (index < 0)
-			return (0);
-	}
-	i = body_json_child(doc, array);
-	while (i != 0 && index-- > 0)
-		i = body_json_sibling(doc, i);
-	return (i);
-}
-
-/* One selector on one node: its children that match, in order. */
 static enum rc
-select_children(const struct jsonpath_selector *s, const struct body_json *doc,
-    uint32_t node, size_t max, struct body_nodelist *out)
+on_selected(void *arg, uint32_t node)
 {
-	uint32_t i;
-	enum rc rc;
+	struct listing *l = arg;
 
-	if (s->kind == JSONPATH_INDEX) {
-		i = jsonpath_element(doc, node, s->index);
-		return (i == 0 ? RC_OK : append(out, i, max));
-	}
-	for (i = body_json_child(doc, node); i != 0;
-	    i = body_json_sibling(doc, i)) {
-		if (s->kind == JSONPATH_NAME &&
-		    !body_json_key_is(doc, i, s->name))
-			continue;
-		if ((rc = append(out, i, max)) != RC_OK)
-			return (rc);
-	}
-	return (RC_OK);
+	return (append(l->to, node, l->max));
 }
 
 /* One segment on one node: itself or, `..`, also all below it. */
 static enum rc
-apply_step(const struct body_jsonpath *path, const struct jsonpath_step *step,
-    const struct body_json *doc, uint32_t node, size_t max,
-    struct body_nodelist *out)
+apply_step(struct listing *l, const struct jsonpath_step *step, uint32_t node)
 {
-	uint32_t end = step->descendant ? doc->nodes[node].next : node + 1;
+	uint32_t end = step->descendant ? l->eval.doc->nodes[node].next :
+	    node + 1;
 	enum rc rc;
 
 	for (; node < end; node++)
 		for (size_t i = 0; i < step->n; i++) {
-			rc = select_children(&path->selectors[step->first + i],
-			    doc, node, max, out);
+			rc = jsonpath_children(&l->eval,
+			    &l->eval.path->selectors[step->first + i], node,
+			    on_selected, l);
 			if (rc != RC_OK)
 				return (rc);
 		}
@@ -180,15 +186,16 @@ body_jsonpath_select(const struct body_jsonpath *path,
     const struct body_json *doc, size_t max, struct body_nodelist *out)
 {
 	struct body_nodelist from = { 0 }, to = { 0 };
+	struct listing l = { .to = &to, .max = max };
 	enum rc rc;
 
 	obj_check(path, BODY_JSONPATH_MAGIC);
 	ensure(doc->n != 0);
+	jsonpath_eval_init(&l.eval, path, doc, JSONPATH_SELECT_WORK);
 	rc = append(&from, 0, max);
 	for (size_t s = 0; rc == RC_OK && s < path->n_steps; s++) {
 		for (size_t i = 0; rc == RC_OK && i < from.n; i++)
-			rc = apply_step(path, &path->steps[s], doc,
-			    from.nodes[i], max, &to);
+			rc = apply_step(&l, &path->steps[s], from.nodes[i]);
 		body_nodelist_fini(&from);
 		from = to;
 		memset(&to, 0, sizeof(to));
@@ -196,6 +203,7 @@ body_jsonpath_select(const struct body_jsonpath *path,
 	for (size_t i = 0; rc == RC_OK && i < from.n; i++)
 		rc = append(out, from.nodes[i], max);
 	body_nodelist_fini(&from);
+	jsonpath_eval_fini(&l.eval);
 	return (rc);
 }
 

@@ -4,12 +4,13 @@
  * A nodelist with RFC 9535's duplicates can grow with the power of the number
  * of descendant segments, and the document is foreign.  What gets encrypted
  * is a set, so each segment maps one set of nodes to the next: every node is
- * looked at once per segment.
+ * looked at once per selector.  What filters read beyond that has a budget.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/object.h"
+#include "lib/body/jsonpath_eval.h"
 #include "lib/body/jsonpath_private.h"
 
 static size_t
@@ -62,22 +63,30 @@ spread(const struct body_json *doc, struct jsonpath_set *set)
 			jsonpath_set_add(set, i);
 }
 
-static void
-mark_children(const struct jsonpath_selector *s, const struct body_json *doc,
-    uint32_t node, struct jsonpath_set *out)
+static enum rc
+on_marked(void *arg, uint32_t node)
 {
-	uint32_t i;
+	jsonpath_set_add(arg, node);
+	return (RC_OK);
+}
 
-	if (s->kind == JSONPATH_INDEX) {
-		if ((i = jsonpath_element(doc, node, s->index)) != 0)
-			jsonpath_set_add(out, i);
-		return;
-	}
-	for (i = body_json_child(doc, node); i != 0;
-	    i = body_json_sibling(doc, i))
-		if (s->kind == JSONPATH_WILDCARD ||
-		    body_json_key_is(doc, i, s->name))
-			jsonpath_set_add(out, i);
+/* Each member of `from` with each selector of one segment. */
+static enum rc
+mark_step(struct jsonpath_eval *eval, const struct jsonpath_step *step,
+    const struct jsonpath_set *from, struct jsonpath_set *to)
+{
+	enum rc rc;
+
+	for (uint32_t i = jsonpath_set_next(from, 0); i < from->n;
+	    i = jsonpath_set_next(from, i + 1))
+		for (size_t k = 0; k < step->n; k++) {
+			rc = jsonpath_children(eval,
+			    &eval->path->selectors[step->first + k], i,
+			    on_marked, to);
+			if (rc != RC_OK)
+				return (rc);
+		}
+	return (RC_OK);
 }
 
 enum rc
@@ -85,6 +94,7 @@ jsonpath_mark(const struct body_jsonpath *path, const struct body_json *doc,
     struct jsonpath_set *out)
 {
 	struct jsonpath_set next = { 0 };
+	struct jsonpath_eval eval;
 	uint64_t *words;
 	enum rc rc;
 
@@ -92,23 +102,19 @@ jsonpath_mark(const struct body_jsonpath *path, const struct body_json *doc,
 	ensure(out->n == doc->n && doc->n != 0);
 	if ((rc = jsonpath_set_init(&next, doc->n)) != RC_OK)
 		return (rc);
+	jsonpath_eval_init(&eval, path, doc, JSONPATH_MARK_WORK);
 	memset(out->words, 0, words_of(out->n) * sizeof(*out->words));
 	jsonpath_set_add(out, 0);
-	for (size_t s = 0; s < path->n_steps; s++) {
-		const struct jsonpath_step *step = &path->steps[s];
-
-		if (step->descendant)
+	for (size_t s = 0; rc == RC_OK && s < path->n_steps; s++) {
+		if (path->steps[s].descendant)
 			spread(doc, out);
-		for (uint32_t i = jsonpath_set_next(out, 0); i < doc->n;
-		    i = jsonpath_set_next(out, i + 1))
-			for (size_t k = 0; k < step->n; k++)
-				mark_children(&path->selectors[step->first + k],
-				    doc, i, &next);
+		rc = mark_step(&eval, &path->steps[s], out, &next);
 		words = out->words;
 		out->words = next.words;
 		next.words = words;
 		memset(words, 0, words_of(out->n) * sizeof(*words));
 	}
+	jsonpath_eval_fini(&eval);
 	jsonpath_set_fini(&next);
-	return (RC_OK);
+	return (rc);
 }

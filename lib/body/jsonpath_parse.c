@@ -3,8 +3,7 @@
  * and integers.  Filters are in jsonpath_filter.c.
  *
  * Recursive descent; each function reads one rule of the ABNF and is named
- * after it.  Features that are valid but not available are read to their end
- * and noted, so that a broken path is told from one we do not carry out.
+ * after it.
  */
 #include <string.h>
 
@@ -21,13 +20,11 @@ jsonpath_fail(struct jsonpath_parser *p, enum rc rc, const char *reason)
 	return (rc);
 }
 
-static void
-note_missing(struct jsonpath_parser *p, size_t offset, const char *reason)
+enum rc
+jsonpath_invalid(struct jsonpath_parser *p, const char *reason)
 {
-	if (p->missing.reason != NULL)
-		return;
-	p->missing.offset = offset;
-	p->missing.reason = reason;
+	p->fault.well_formed = true;
+	return (jsonpath_fail(p, RC_SYNTAX, reason));
 }
 
 bool
@@ -54,40 +51,60 @@ jsonpath_skip_blank(struct jsonpath_parser *p)
 
 /* ---- what is kept -------------------------------------------------------- */
 
-static enum rc
-keep_step(struct jsonpath_parser *p, bool descendant)
-{
-	struct body_jsonpath *path = p->path;
-
-	if (path->n_steps == BODY_JSONPATH_STEPS_MAX)
-		return (jsonpath_fail(p, RC_LIMIT, "too many segments"));
-	path->steps[path->n_steps++] = (struct jsonpath_step){
-		.descendant = descendant,
-		.first = path->n_selectors,
-	};
-	return (RC_OK);
-}
-
-/* Room was made for a selector per byte of text. */
+/* There is room for a selector and a segment per byte of text. */
 static void
 keep_selector(struct jsonpath_parser *p, const struct jsonpath_selector *s)
 {
-	struct body_jsonpath *path = p->path;
-
-	ensure(path->n_steps != 0 && path->n_selectors < p->text.len);
-	path->selectors[path->n_selectors++] = *s;
-	path->steps[path->n_steps - 1].n++;
+	ensure(p->n_selectors < p->text.len);
+	p->selectors[p->n_selectors++] = *s;
 }
 
-/* Names are never longer decoded than in the text, so there is room. */
+/* The segment of the selectors that wait behind the first `before`. */
 static void
-keep_name(struct jsonpath_parser *p, const char *bytes, size_t len)
+keep_step(struct jsonpath_parser *p, bool descendant, size_t before)
+{
+	struct body_jsonpath *path = p->path;
+	size_t n = p->n_selectors - before;
+
+	ensure(p->n_steps < p->text.len &&
+	    n <= p->text.len - path->n_selectors);
+	p->steps[p->n_steps++] = (struct jsonpath_step){
+		.descendant = descendant,
+		.first = path->n_selectors,
+		.n = n,
+	};
+	memcpy(path->selectors + path->n_selectors, p->selectors + before,
+	    n * sizeof(*p->selectors));
+	path->n_selectors += n;
+	p->n_selectors = before;
+}
+
+/* The query of the segments that wait behind the first `before`. */
+static void
+keep_query(struct jsonpath_parser *p, size_t before, struct jsonpath_query *out)
 {
 	struct body_jsonpath *path = p->path;
 
+	out->first = path->n_pool;
+	out->n = p->n_steps - before;
+	ensure(out->n <= p->text.len - path->n_pool);
+	memcpy(path->pool + path->n_pool, p->steps + before,
+	    out->n * sizeof(*p->steps));
+	path->n_pool += out->n;
+	p->n_steps = before;
+}
+
+/* Names are never longer decoded than in the text, so there is room. */
+struct span
+jsonpath_keep(struct jsonpath_parser *p, const char *bytes, size_t len)
+{
+	struct body_jsonpath *path = p->path;
+	char *to = path->names + path->names_len;
+
 	ensure(len <= p->text.len - path->names_len);
-	memcpy(path->names + path->names_len, bytes, len);
+	memcpy(to, bytes, len);
 	path->names_len += len;
+	return ((struct span){ to, len });
 }
 
 /* ---- literals ------------------------------------------------------------ */
@@ -101,7 +118,7 @@ string_escape(struct jsonpath_parser *p, char quote)
 	size_t len, used;
 
 	if (quote == '\'' && end - at >= 2 && at[1] == '\'') {
-		keep_name(p, "'", 1);
+		(void)jsonpath_keep(p, "'", 1);
 		p->pos += 2;
 		return (RC_OK);
 	}
@@ -110,7 +127,7 @@ string_escape(struct jsonpath_parser *p, char quote)
 	used = body_json_escape_read(at, end, bytes, &len);
 	if (used == 0)
 		return (jsonpath_fail(p, RC_SYNTAX, "bad escape"));
-	keep_name(p, bytes, len);
+	(void)jsonpath_keep(p, bytes, len);
 	p->pos += used;
 	return (RC_OK);
 }
@@ -134,7 +151,7 @@ jsonpath_string(struct jsonpath_parser *p, struct span *out)
 				return (rc);
 			continue;
 		}
-		keep_name(p, &c, 1);
+		(void)jsonpath_keep(p, &c, 1);
 		p->pos++;
 	}
 	out->p = from;
@@ -159,7 +176,7 @@ jsonpath_int(struct jsonpath_parser *p, int64_t *out)
 	if (p->text.p[from] == '0' && (p->pos - from > 1 || minus))
 		return (jsonpath_fail(p, RC_SYNTAX, "an integer begins with 0"));
 	if (value > INT_MAX_IJSON)
-		return (jsonpath_fail(p, RC_SYNTAX, "an integer is too large"));
+		return (jsonpath_invalid(p, "an integer is too large"));
 	*out = minus ? -value : value;
 	return (RC_OK);
 }
@@ -172,38 +189,38 @@ starts_int(char c)
 	return (c == '-' || (c >= '0' && c <= '9'));
 }
 
-/* Behind the first colon of start:end:step. */
 static enum rc
-slice_rest(struct jsonpath_parser *p)
+slice_part(struct jsonpath_parser *p, bool *has, int64_t *out)
 {
-	int64_t ignored;
 	enum rc rc;
 
-	for (int colons = 1;;) {
-		jsonpath_skip_blank(p);
-		if (starts_int(jsonpath_peek(p))) {
-			if ((rc = jsonpath_int(p, &ignored)) != RC_OK)
-				return (rc);
-			jsonpath_skip_blank(p);
-		}
-		if (colons == 2 || !jsonpath_take(p, ':'))
-			return (RC_OK);
-		colons++;
-	}
+	jsonpath_skip_blank(p);
+	if (!starts_int(jsonpath_peek(p)))
+		return (RC_OK);
+	if ((rc = jsonpath_int(p, out)) != RC_OK)
+		return (rc);
+	*has = true;
+	jsonpath_skip_blank(p);
+	return (RC_OK);
 }
 
-/* index-selector or slice-selector. */
+/* index-selector or slice-selector: [start S] ":" S [end S] [":" [S step]] */
 static enum rc
 index_or_slice(struct jsonpath_parser *p, struct jsonpath_selector *s,
     bool *singular)
 {
-	size_t from = p->pos, after;
+	struct jsonpath_slice *slice = &s->slice;
+	size_t after;
+	bool has_step;
 	enum rc rc;
 
 	s->kind = JSONPATH_INDEX;
-	if (starts_int(jsonpath_peek(p)) &&
-	    (rc = jsonpath_int(p, &s->index)) != RC_OK)
-		return (rc);
+	if (starts_int(jsonpath_peek(p))) {
+		if ((rc = jsonpath_int(p, &s->index)) != RC_OK)
+			return (rc);
+		slice->has_start = true;
+		slice->start = s->index;
+	}
 	after = p->pos;
 	jsonpath_skip_blank(p);
 	if (!jsonpath_take(p, ':')) {
@@ -211,12 +228,17 @@ index_or_slice(struct jsonpath_parser *p, struct jsonpath_selector *s,
 		return (RC_OK);
 	}
 	*singular = false;
-	note_missing(p, from, "slices are not available in this version");
-	return (slice_rest(p));
+	s->kind = JSONPATH_SLICE;
+	slice->step = 1;
+	if ((rc = slice_part(p, &slice->has_stop, &slice->stop)) != RC_OK)
+		return (rc);
+	if (!jsonpath_take(p, ':'))
+		return (RC_OK);
+	return (slice_part(p, &has_step, &slice->step));
 }
 
 static enum rc
-selector(struct jsonpath_parser *p, bool keep, bool *singular)
+selector(struct jsonpath_parser *p, bool *singular)
 {
 	struct jsonpath_selector s = { .kind = JSONPATH_WILDCARD };
 	char c = jsonpath_peek(p);
@@ -232,13 +254,12 @@ selector(struct jsonpath_parser *p, bool keep, bool *singular)
 		rc = index_or_slice(p, &s, singular);
 	} else if (c == '?') {
 		*singular = false;
-		note_missing(p, p->pos,
-		    "filters are not available in this version");
-		rc = jsonpath_filter(p);
+		s.kind = JSONPATH_FILTER;
+		rc = jsonpath_filter(p, &s.filter);
 	} else {
 		rc = jsonpath_fail(p, RC_SYNTAX, "a selector is missing");
 	}
-	if (rc == RC_OK && keep)
+	if (rc == RC_OK)
 		keep_selector(p, &s);
 	return (rc);
 }
@@ -249,7 +270,7 @@ selector(struct jsonpath_parser *p, bool keep, bool *singular)
  * one makes the query not singular.
  */
 static enum rc
-bracketed_selection(struct jsonpath_parser *p, bool keep, bool *singular)
+bracketed_selection(struct jsonpath_parser *p, bool *singular)
 {
 	size_t inside, n;
 	enum rc rc;
@@ -260,7 +281,7 @@ bracketed_selection(struct jsonpath_parser *p, bool keep, bool *singular)
 		jsonpath_skip_blank(p);
 		if (p->pos != inside)
 			*singular = false;
-		if ((rc = selector(p, keep, singular)) != RC_OK)
+		if ((rc = selector(p, singular)) != RC_OK)
 			return (rc);
 		inside = p->pos;
 		jsonpath_skip_blank(p);
@@ -283,58 +304,63 @@ is_name_first(char c)
 
 /* .name: everything beyond ASCII belongs to it (the text is UTF-8). */
 static enum rc
-member_name_shorthand(struct jsonpath_parser *p, bool keep)
+member_name_shorthand(struct jsonpath_parser *p)
 {
 	struct jsonpath_selector s = { .kind = JSONPATH_NAME };
-	size_t from = p->pos, len;
+	size_t from = p->pos;
 	char c;
 
 	if (!is_name_first(jsonpath_peek(p)))
 		return (jsonpath_fail(p, RC_SYNTAX, "a name is missing"));
 	while (is_name_first(c = jsonpath_peek(p)) || (c >= '0' && c <= '9'))
 		p->pos++;
-	len = p->pos - from;
-	s.name = (struct span){ p->path->names + p->path->names_len, len };
-	keep_name(p, p->text.p + from, len);
-	if (keep)
-		keep_selector(p, &s);
+	s.name = jsonpath_keep(p, p->text.p + from, p->pos - from);
+	keep_selector(p, &s);
 	return (RC_OK);
 }
 
 /* child-segment or descendant-segment; the caller saw '.' or '['. */
 static enum rc
-segment(struct jsonpath_parser *p, bool keep, bool *singular)
+segment(struct jsonpath_parser *p, bool *singular)
 {
 	bool dot = jsonpath_take(p, '.');
 	bool descendant = dot && jsonpath_take(p, '.');
+	size_t before = p->n_selectors;
 	enum rc rc;
 
 	if (descendant)
 		*singular = false;
-	if (keep && (rc = keep_step(p, descendant)) != RC_OK)
-		return (rc);
 	if (jsonpath_peek(p) == '[' && (!dot || descendant))
-		return (bracketed_selection(p, keep, singular));
-	if (jsonpath_peek(p) == '*')
-		return (selector(p, keep, singular));
-	return (member_name_shorthand(p, keep));
+		rc = bracketed_selection(p, singular);
+	else if (jsonpath_peek(p) == '*')
+		rc = selector(p, singular);
+	else
+		rc = member_name_shorthand(p);
+	if (rc == RC_OK)
+		keep_step(p, descendant, before);
+	return (rc);
 }
 
 enum rc
-jsonpath_segments(struct jsonpath_parser *p, bool keep, bool *singular)
+jsonpath_segments(struct jsonpath_parser *p, struct jsonpath_query *out,
+    bool *singular)
 {
+	size_t before = p->n_steps;
 	enum rc rc;
 
 	*singular = true;
 	for (;;) {
-		size_t before = p->pos;
+		size_t at = p->pos;
 
 		jsonpath_skip_blank(p);
 		if (jsonpath_peek(p) != '.' && jsonpath_peek(p) != '[') {
-			p->pos = before;	/* the blank is not ours */
+			p->pos = at;		/* the blank is not ours */
+			keep_query(p, before, out);
 			return (RC_OK);
 		}
-		if ((rc = segment(p, keep, singular)) != RC_OK)
+		if (p->n_steps - before == BODY_JSONPATH_STEPS_MAX)
+			return (jsonpath_fail(p, RC_LIMIT, "too many segments"));
+		if ((rc = segment(p, singular)) != RC_OK)
 			return (rc);
 	}
 }

@@ -42,53 +42,54 @@ grow(struct body_slots *slots)
 	return (RC_OK);
 }
 
+/* null stays; containers stand for what is in them. */
 static bool
-value_type(enum body_json_type type, enum body_value_type *out)
+is_slot(enum body_json_type type)
 {
-	switch (type) {
-	case BODY_JSON_STRING:
-		*out = BODY_VALUE_STRING;
-		return (true);
-	case BODY_JSON_NUMBER:
-		*out = BODY_VALUE_NUMBER;
-		return (true);
-	case BODY_JSON_TRUE:
-	case BODY_JSON_FALSE:
-		*out = BODY_VALUE_BOOLEAN;
-		return (true);
-	case BODY_JSON_NULL:		/* stays null */
-	case BODY_JSON_ARRAY:
-	case BODY_JSON_OBJECT:
-		return (false);
-	}
-	return (false);
+	return (type != BODY_JSON_NULL && type < BODY_JSON_ARRAY);
+}
+
+static enum body_value_type
+value_type(enum body_json_type type)
+{
+	ensure(is_slot(type));
+	if (type == BODY_JSON_STRING)
+		return (BODY_VALUE_STRING);
+	return (type == BODY_JSON_NUMBER ? BODY_VALUE_NUMBER :
+	    BODY_VALUE_BOOLEAN);
+}
+
+enum rc
+body_slots_add_json(struct body_slots *slots, enum body_json_type type,
+    size_t start, size_t end, bool escaped, uint16_t selection)
+{
+	enum rc rc;
+
+	if (slots->n == slots->cap && (rc = grow(slots)) != RC_OK)
+		return (rc);
+	slots->v[slots->n++] = (struct body_slot){
+		.start = start,
+		.end = end,
+		.type = value_type(type),
+		.escaped = escaped,
+		.empty = type == BODY_JSON_STRING && end - start == 2,
+		.selection = selection,
+	};
+	return (RC_OK);
 }
 
 static enum rc
 take(struct selection *sel, uint32_t i)
 {
 	const struct body_json_node *node = &sel->doc->nodes[i];
-	struct body_slots *out = sel->out;
-	enum body_value_type type;
-	enum rc rc;
 
-	if (!value_type(node->type, &type) || jsonpath_set_has(&sel->taken, i))
+	if (!is_slot(node->type) || jsonpath_set_has(&sel->taken, i))
 		return (RC_OK);
-	if (out->n >= sel->max_fields)
+	if (sel->out->n >= sel->max_fields)
 		return (RC_LIMIT);
-	if (out->n == out->cap && (rc = grow(out)) != RC_OK)
-		return (rc);
 	jsonpath_set_add(&sel->taken, i);
-	out->v[out->n++] = (struct body_slot){
-		.start = node->start,
-		.end = node->end,
-		.type = type,
-		.escaped = node->escaped,
-		.empty = type == BODY_VALUE_STRING &&
-		    node->end - node->start == 2,
-		.selection = sel->index,
-	};
-	return (RC_OK);
+	return (body_slots_add_json(sel->out, node->type, node->start,
+	    node->end, node->escaped, sel->index));
 }
 
 static enum rc

@@ -16,6 +16,7 @@ struct body_slot {
 	enum body_value_type	type;	/* what stands there */
 	bool			escaped; /* a string that must be unescaped */
 	bool			empty;	/* the empty string */
+	bool			bare;	/* a form's name without '=' */
 	uint16_t		selection; /* which selector chose it first */
 };
 
@@ -26,9 +27,15 @@ struct body_slots {
 };
 void body_slots_fini(struct body_slots *);
 
+/* Append the slot of a JSON scalar that is not null.  RC_OK, RC_NOMEM. */
+enum rc body_slots_add_json(struct body_slots *, enum body_json_type,
+    size_t start, size_t end, bool escaped, uint16_t selection) must_check;
+
 /*
- * Apply paths[0..n_paths) to the document.  max_fields: RC_LIMIT beyond.
- * RC_OK (also with no slot at all), RC_LIMIT, RC_NOMEM.
+ * Apply paths[0..n_paths) to the document.  max_fields: RC_LIMIT beyond, as
+ * when the filters of a path need more work than JSONPATH_MARK_WORK.
+ * RC_OK (also with no slot at all), RC_LIMIT, RC_NOMEM; RC_SYNTAX: a filter had
+ * to read a text with a lone surrogate.
  */
 enum rc body_slots_select(const struct body_json *,
     const struct body_jsonpath *const *paths, size_t n_paths,

@@ -21,10 +21,13 @@ compare(const struct body_jsonpath *path, const struct body_json *doc)
 	struct jsonpath_set marked;
 	struct buffer text;
 	uint32_t n = 0;
+	enum rc rc;
 
 	ensure(jsonpath_set_init(&marked, doc->n) == RC_OK);
-	ensure(jsonpath_mark(path, doc, &marked) == RC_OK);
-	if (body_jsonpath_select(path, doc, NODES_MAX, &list) == RC_OK) {
+	rc = jsonpath_mark(path, doc, &marked);
+	ensure(rc == RC_OK || rc == RC_LIMIT || rc == RC_SYNTAX);
+	if (rc == RC_OK &&
+	    body_jsonpath_select(path, doc, NODES_MAX, &list) == RC_OK) {
 		struct jsonpath_set listed;
 
 		ensure(jsonpath_set_init(&listed, doc->n) == RC_OK);

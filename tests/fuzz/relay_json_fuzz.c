@@ -12,16 +12,44 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
+/* Each selection of a kind is where that kind's reader looks for it. */
 static void
-check_actions(const struct relay_action *actions, size_t n,
-    enum relay_action_kind kind)
+check_kind(const struct relay_action *a, enum relay_selection_kind kind)
+{
+	const struct relay_selections *of = &a->of[kind];
+	size_t at = 0;
+
+	for (size_t i = 0; i < a->n_selections; i++) {
+		const struct relay_selection *s = &a->selections[i];
+
+		if (s->kind != kind)
+			continue;
+		ensure(at < of->n && of->v[at] == s);
+		ensure(of->paths[at] == s->path);
+		ensure(span_eq_str(of->names[at], s->selector));
+		ensure((s->path != NULL) == (kind == RELAY_SELECT_JSON));
+		ensure(s->path == NULL || body_jsonpath_doubt(s->path) == NULL);
+		ensure(s->role == NULL || s->role[0] != '\0');
+		at++;
+	}
+	ensure(at == of->n);
+}
+
+static void
+check_actions(const struct relay_action *actions, size_t n)
 {
 	ensure(n <= RELAY_ACTIONS_MAX);
 	for (size_t i = 0; i < n; i++) {
-		ensure(actions[i].kind == kind);
-		for (size_t k = 0; k < actions[i].n_selections; k++)
-			ensure(actions[i].paths[k] != NULL &&
-			    actions[i].selectors[k] != NULL);
+		size_t sum = 0;
+
+		ensure(actions[i].kind == RELAY_ENCRYPT ||
+		    actions[i].kind == RELAY_DECRYPT);
+		ensure(actions[i].n_selections <= RELAY_SELECTIONS_MAX);
+		for (int kind = 0; kind < RELAY_SELECTION_KINDS; kind++) {
+			check_kind(&actions[i], (enum relay_selection_kind)kind);
+			sum += actions[i].of[kind].n;
+		}
+		ensure(sum == actions[i].n_selections);
 	}
 }
 
@@ -39,9 +67,8 @@ check_relay(const struct relay *relay)
 
 		ensure(path.len != 0 && path.p[0] == '/');
 		ensure(relay_path_match(route->path, path));
-		check_actions(route->request, route->n_request, RELAY_ENCRYPT);
-		check_actions(route->response, route->n_response,
-		    RELAY_DECRYPT);
+		check_actions(route->request, route->n_request);
+		check_actions(route->response, route->n_response);
 	}
 }
 

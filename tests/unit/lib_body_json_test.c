@@ -200,36 +200,25 @@ test_every_prefix_is_refused(void **state)
 }
 
 static void
-nest(struct buffer *b, unsigned depth, const char *open, const char *close)
-{
-	buffer_init(b, 0, false);
-	for (unsigned i = 0; i < depth; i++)
-		buffer_puts(b, open);
-	buffer_puts(b, "1");
-	for (unsigned i = 0; i < depth; i++)
-		buffer_puts(b, close);
-}
-
-static void
 test_depth(void **state)
 {
 	struct buffer b;
 
 	(void)state;
-	nest(&b, BODY_JSON_DEPTH_MAX, "[", "]");
+	suite_nest(&b, BODY_JSON_DEPTH_MAX, "[", "]");
 	assert_int_equal(read_rc(suite_span(&b)), RC_OK);
 	check_spans(suite_span(&b), false);
 	buffer_fini(&b);
-	nest(&b, BODY_JSON_DEPTH_MAX + 1, "[", "]");
+	suite_nest(&b, BODY_JSON_DEPTH_MAX + 1, "[", "]");
 	assert_int_equal(read_rc(suite_span(&b)), RC_LIMIT);
 	buffer_fini(&b);
-	nest(&b, BODY_JSON_DEPTH_MAX, "{\"a\":", "}");
+	suite_nest(&b, BODY_JSON_DEPTH_MAX, "{\"a\":", "}");
 	assert_int_equal(read_rc(suite_span(&b)), RC_OK);
 	buffer_fini(&b);
-	nest(&b, BODY_JSON_DEPTH_MAX + 1, "{\"a\":", "}");
+	suite_nest(&b, BODY_JSON_DEPTH_MAX + 1, "{\"a\":", "}");
 	assert_int_equal(read_rc(suite_span(&b)), RC_LIMIT);
 	buffer_fini(&b);
-	nest(&b, 100000, "[", "");
+	suite_nest(&b, 100000, "[", "");
 	assert_int_equal(read_rc(suite_span(&b)), RC_LIMIT);
 	buffer_fini(&b);
 }

@@ -1,7 +1,7 @@
 /*
  * JSONPath against the public compliance suite, without exceptions: a path is
- * refused as broken, refused as not available, or gives the suite's nodelist
- * and normalized paths.  The set evaluation of the data path must agree.
+ * refused, or gives the suite's nodelist and normalized paths.  The set
+ * evaluation of the data path must agree.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/body/iregexp.h"
 #include "lib/body/jsonpath_private.h"
 #include "lib_body_suite.h"
 
@@ -32,7 +33,7 @@ read_doc(struct span text)
 static enum rc
 compile(struct span text, struct body_jsonpath **path)
 {
-	struct body_jsonpath_fault fault = { 0, NULL };
+	struct body_jsonpath_fault fault = { .reason = NULL };
 	enum rc rc = body_jsonpath_compile(text, path, &fault);
 
 	if (rc != RC_OK) {
@@ -105,28 +106,6 @@ value_equal(const struct body_json *a, uint32_t i, const struct body_json *b,
 }
 
 /* ---- the suite ------------------------------------------------------------- */
-
-/* Our own reading of what is not available, apart from the parser: outside
- * quotes, `?` is only in filters and `:` only in slices or filters. */
-static bool
-needs_more(struct span text)
-{
-	char quote = '\0';
-
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.p[i];
-
-		if (quote != '\0' && c == '\\')
-			i++;
-		else if (quote != '\0')
-			quote = c == quote ? '\0' : quote;
-		else if (c == '"' || c == '\'')
-			quote = c;
-		else if (c == '?' || c == ':')
-			return (true);
-	}
-	return (false);
-}
 
 /* The set and the list hold the same nodes. */
 static void
@@ -210,7 +189,7 @@ check_result(const struct body_json *cts, uint32_t test,
 }
 
 struct tally {
-	unsigned	cases, invalid, executed, not_available;
+	unsigned	cases, invalid;
 };
 
 static void
@@ -219,7 +198,7 @@ cts_case(const struct body_json *cts, uint32_t test, struct tally *t)
 	struct body_jsonpath *path;
 	struct buffer selector;
 	struct span text;
-	enum rc rc, want;
+	enum rc rc, want = RC_OK;
 
 	suite_text(cts, body_json_member(cts, test, "selector"), &selector);
 	text = suite_span(&selector);
@@ -227,12 +206,6 @@ cts_case(const struct body_json *cts, uint32_t test, struct tally *t)
 	if (body_json_member(cts, test, "invalid_selector") != 0) {
 		want = RC_SYNTAX;
 		t->invalid++;
-	} else if (needs_more(text)) {
-		want = RC_UNSUPPORTED;
-		t->not_available++;
-	} else {
-		want = RC_OK;
-		t->executed++;
 	}
 	rc = compile(text, &path);
 	if (rc != want)
@@ -258,12 +231,10 @@ test_compliance(void **state)
 	    body_json_member(&cts, 0, "tests")); i != 0;
 	    i = body_json_sibling(&cts, i))
 		cts_case(&cts, i, &t);
-	print_message("jsonpath-cts: %u cases: %u invalid refused, "
-	    "%u executed, %u not available\n", t.cases, t.invalid, t.executed,
-	    t.not_available);
+	print_message("jsonpath-cts: %u cases, %u of them invalid\n", t.cases,
+	    t.invalid);
 	assert_int_equal(t.cases, CTS_CASES);
 	assert_int_equal(t.invalid, CTS_INVALID);
-	assert_int_equal(t.cases, t.invalid + t.executed + t.not_available);
 	body_json_fini(&cts);
 	buffer_fini(&text);
 }
@@ -299,44 +270,58 @@ static const struct {
 	{ "$[9007199254740991]", RC_OK },
 	{ "$[9007199254740992]", RC_SYNTAX },
 	{ "$[99999999999999999999999999999999999999]", RC_SYNTAX },
-	{ "$[:]", RC_UNSUPPORTED },
-	{ "$[::]", RC_UNSUPPORTED },
-	{ "$[1 : 2 : 3]", RC_UNSUPPORTED },
-	{ "$[ : : 1 ]", RC_UNSUPPORTED },
+	{ "$[:]", RC_OK },
+	{ "$[::]", RC_OK },
+	{ "$[1 : 2 : 3]", RC_OK },
+	{ "$[ : : 1 ]", RC_OK },
 	{ "$[1:2:3:4]", RC_SYNTAX },
 	{ "$[1::", RC_SYNTAX },
 	{ "$[1:2", RC_SYNTAX },
-	{ "$[1:2].", RC_SYNTAX },	/* broken wins over not available */
+	{ "$[1:2].", RC_SYNTAX },
 	{ "$[1:2]['\\x']", RC_SYNTAX },
-	{ "$[?@.a]", RC_UNSUPPORTED },
+	{ "$[?@.a]", RC_OK },
 	{ "$[?@.a].", RC_SYNTAX },
 	{ "$[?]", RC_SYNTAX },
 	{ "$[?()]", RC_SYNTAX },
 	{ "$[?(@.a]", RC_SYNTAX },
-	{ "$[?@.a==1 && !(@.b<2 || $..c)]", RC_UNSUPPORTED },
+	{ "$[?@.a==1 && !(@.b<2 || $..c)]", RC_OK },
 	{ "$[?!@.a==1]", RC_SYNTAX },
 	{ "$[?!!@.a]", RC_SYNTAX },
 	{ "$[?@.a=1]", RC_SYNTAX },
 	{ "$[?@.a==]", RC_SYNTAX },
 	{ "$[?@.a & @.b]", RC_SYNTAX },
 	{ "$[?@.a &| @.b]", RC_SYNTAX },
-	{ "$[?@.a==-0]", RC_UNSUPPORTED },
-	{ "$[?@.a==-0.5e+3]", RC_UNSUPPORTED },
+	{ "$[?@.a==-0]", RC_OK },
+	{ "$[?@.a==-0.5e+3]", RC_OK },
 	{ "$[?@.a==1==1]", RC_SYNTAX },
-	{ "$[?@[?@.b]]", RC_UNSUPPORTED },
+	{ "$[?@[?@.b]]", RC_OK },
 	{ "$[?@[?@.b]==1]", RC_SYNTAX },
-	{ "$[?count(@..*)>1]", RC_UNSUPPORTED },
+	{ "$[?count(@..*)>1]", RC_OK },
 	{ "$[?count(count(@..*))>1]", RC_SYNTAX },
-	{ "$[?length(value(@.a))>1]", RC_UNSUPPORTED },
+	{ "$[?length(value(@.a))>1]", RC_OK },
 	{ "$[?length(match(@.a,'x'))>1]", RC_SYNTAX },
-	{ "$[?match(@.a,'x')]", RC_UNSUPPORTED },
-	{ "$[?match(@.a,'x') && search(@.b, $.c)]", RC_UNSUPPORTED },
+	{ "$[?match(@.a,'x')]", RC_OK },
+	{ "$[?match(@.a,'x') && search(@.b, $.c)]", RC_OK },
 	{ "$[?match(@.a==1,'x')]", RC_SYNTAX },
 	{ "$[?length(@.a]", RC_SYNTAX },
 	{ "$[?other(@.a)]", RC_SYNTAX },
 	{ "$[?Length(@.a)>1]", RC_SYNTAX },
 	{ "$[?true(@.a)]", RC_SYNTAX },
 	{ "$[?@.a==truex]", RC_SYNTAX },
+	{ "$[9007199254740991:-9007199254740991:-9007199254740991]", RC_OK },
+	{ "$[0:9007199254740992]", RC_SYNTAX },
+	{ "$[::-9007199254740992]", RC_SYNTAX },
+	{ "$[?@[1:2]==1]", RC_SYNTAX },
+	{ "$[?@.a||@.b&&@.c]", RC_OK },
+	{ "$[?@.a|| ]", RC_SYNTAX },
+	{ "$[?!match(@.a,'x')==true]", RC_SYNTAX },
+	{ "$[?value(@..a)]", RC_SYNTAX },
+	{ "$[?value(@..a)==value($..b)]", RC_OK },
+	{ "$[?length(@..a)>1]", RC_SYNTAX },
+	{ "$[?match(@..a,'x')]", RC_SYNTAX },
+	{ "$[?match(@.a,'(')]", RC_OK },	/* matches nothing */
+	{ "$[?match(@.a,'a{99999}')]", RC_LIMIT },
+	{ "$[?search(@.a,'((a{1000}){1000}){9}')]", RC_LIMIT },
 };
 
 static void
@@ -369,7 +354,7 @@ test_every_prefix(void **state)
 		memcpy(copy, text, len);
 		if (len == sizeof(text) - 1)
 			assert_int_equal(compile((struct span){ copy, len },
-			    &path), RC_UNSUPPORTED);
+			    &path), RC_OK);
 		else
 			(void)compile((struct span){ copy, len }, &path);
 		body_jsonpath_free(&path);
@@ -445,6 +430,84 @@ static const struct {
 	    "$['a'][0]['b'] $['a'][1]['c']['b']" },
 	{ "[[1]]", "$..*..*", "$[0][0]" },
 	{ "[[[1]]]", "$..*..*", "$[0][0] $[0][0][0] $[0][0][0]" },
+	/* slices at the borders of arrays and of integers */
+	{ "[0,1,2,3]", "$[1:3]", "$[1] $[2]" },
+	{ "[0,1,2,3]", "$[::-2]", "$[3] $[1]" },
+	{ "[0,1,2,3]", "$[-1:-4:-1]", "$[3] $[2] $[1]" },
+	{ "[0,1,2,3]", "$[2::-9007199254740991]", "$[2]" },
+	{ "[0,1,2,3]", "$[1::9007199254740991]", "$[1]" },
+	{ "[0,1]", "$[-9007199254740991:9007199254740991]", "$[0] $[1]" },
+	{ "[0,1]", "$[9007199254740991:-9007199254740991:-1]", "$[1] $[0]" },
+	{ "[0,1]", "$[9007199254740991:]", "" },
+	{ "[0,1]", "$[::0]", "" },
+	{ "[]", "$[::-1]", "" },
+	{ "[0,1,2]", "$[2:1]", "" },
+	{ "[0,1,2]", "$[0:2:-1]", "" },
+	{ "{\"a\":1}", "$[:]", "" },
+	{ "[[0,1],[2]]", "$..[::-1]", "$[1] $[0] $[0][1] $[0][0] $[1][0]" },
+	/* && binds closer than ||, parentheses closer still */
+	{ "[{\"a\":1},{\"b\":1},{\"b\":1,\"c\":1}]", "$[?@.a||@.b&&@.c]",
+	    "$[0] $[2]" },
+	{ "[{\"a\":1},{\"b\":1},{\"b\":1,\"c\":1}]", "$[?(@.a||@.b)&&@.c]",
+	    "$[2]" },
+	{ "[{\"a\":1},{\"b\":1}]", "$[?!(@.a||@.c)]", "$[1]" },
+	/* numbers are exact */
+	{ "[9007199254740992,9007199254740993]", "$[?@==9007199254740993]",
+	    "$[1]" },
+	{ "[9007199254740992,9007199254740993]", "$[?@>9007199254740992]",
+	    "$[1]" },
+	{ "[1,1.0,10e-1,0.1e1,100E-2,1.01]", "$[?@==1]",
+	    "$[0] $[1] $[2] $[3] $[4]" },
+	{ "[0,-0,0.0,-0e9,0e99999999999999999999]", "$[?@==0]",
+	    "$[0] $[1] $[2] $[3] $[4]" },
+	{ "[-2,-1.5,-1,0,1e-9,12]", "$[?@<-1]", "$[0] $[1]" },
+	{ "[-2,-1.5,-1,0,1e-9,12]", "$[?@>=0&&@<9]", "$[3] $[4]" },
+	{ "[1e400,1e401,-1e401]", "$[?@>1e400]", "$[1]" },
+	{ "[1e400,1e-400]", "$[?@<1e-399]", "$[1]" },
+	{ "[123,1234,12.5,0.00124]", "$[?@<123.5&&@>1.24e-3]", "$[0] $[2]" },
+	/* strings: escapes do not count, order is that of code points */
+	{ "[\"\\u0061b\",\"ab\",\"a\\u0062c\"]", "$[?@=='ab']",
+	    "$[0] $[1]" },
+	{ "[\"\\ud83d\\ude00\",\"\\uffee\"]", "$[?@>'\\uffff']", "$[0]" },
+	{ "[\"a\",\"ab\",\"\",\"b\"]", "$[?@<'ab']", "$[0] $[2]" },
+	{ "[{\"\\u0061\":\"\\u0062\"},{\"a\":\"b\"},{\"a\":\"c\"}]",
+	    "$[?@==$[1]]", "$[0] $[1]" },
+	/* objects in any order of members, names that occur twice */
+	{ "[{\"a\":1,\"b\":[{}]},{\"b\":[{}],\"a\":1.0},{\"a\":1,\"b\":[[]]}]",
+	    "$[?@==$[0]]", "$[0] $[1]" },
+	{ "[{\"a\":1,\"a\":2},{\"a\":2,\"a\":1},{\"a\":1,\"a\":1},{\"a\":1}]",
+	    "$[?@==$[0]]", "$[0] $[1]" },
+	{ "[{\"a\":1,\"b\":1},{\"a\":1,\"a\":1}]", "$[?@==$[0]]", "$[0]" },
+	{ "[[1,[2]],[1,[2]],[1,[2],3],[1]]", "$[?@==$[0]]", "$[0] $[1]" },
+	{ "[[[1]],[1]]", "$..[?@==$[1]]", "$[1] $[0][0]" },
+	/* Nothing equals Nothing only */
+	{ "[{},{\"a\":null}]", "$[?@.a==@.b]", "$[0]" },
+	{ "[{},{\"a\":null}]", "$[?@.a==null]", "$[1]" },
+	{ "[{},{\"a\":null}]", "$[?@.a<=@.b]", "$[0]" },
+	{ "[true,[1],{}]", "$[?@<=@]", "$[0] $[1] $[2]" },
+	{ "[true,false]", "$[?@<true]", "" },
+	/* two members of a name are two nodes, and no single value */
+	{ "[{\"a\":1,\"a\":1}]", "$[?@.a==1]", "" },
+	{ "[{\"a\":1,\"a\":1}]", "$[?count(@.a)==2]", "$[0]" },
+	/* functions */
+	{ "[\"\\ud83d\\ude00x\",\"\xc3\xa9y\",\"abc\"]", "$[?length(@)==2]",
+	    "$[0] $[1]" },
+	{ "[[1,2],{\"a\":1,\"b\":2},5,null]", "$[?length(@)==2]",
+	    "$[0] $[1]" },
+	{ "[5,null]", "$[?length(@)==length(@)]", "$[0] $[1]" },
+	{ "[[1,2]]", "$[?count(@[0,0,1])==3.0]", "$[0]" },
+	{ "[[1,[2]]]", "$[?count(@..*)==3&&count($..*)==4]", "$[0]" },
+	{ "[[1,2],[3]]", "$[?value(@[*])==3]", "$[1]" },
+	{ "[[1,1]]", "$[?value(@[0,0])==1]", "" },
+	{ "[\"a\\nb\",\"a b\"]", "$[?match(@,'a.b')]", "$[1]" },
+	{ "[\"a\\u0062c\"]", "$[?search(@,'bc')]", "$[0]" },
+	{ "[{\"s\":\"ab\",\"p\":\"a.\"},{\"s\":\"ab\",\"p\":\"b\"},"
+	    "{\"s\":\"ab\",\"p\":\"\\u0061b\"},{\"s\":\"ab\",\"p\":\"(\"}]",
+	    "$[?match(@.s,@.p)]", "$[0] $[2]" },
+	{ "[\"\",\"x\"]", "$[?match(@,'')]", "$[0]" },
+	/* filters in filters; @ is the innermost one's */
+	{ "[[{\"a\":1}],[{\"a\":2}],[]]", "$[?@[?@.a==2]]", "$[1]" },
+	{ "[[1,5],[2]]", "$[?count(@[?@>$[1][0]])==1]", "$[0]" },
 };
 
 static void
@@ -468,12 +531,203 @@ test_select(void **state)
 			assert_int_equal(body_jsonpath_normalized(&doc,
 			    list.nodes[k], &got), RC_OK);
 		}
-		assert_string_equal(buffer_cstr(&got), selects[i].want);
+		if (strcmp(buffer_cstr(&got), selects[i].want) != 0)
+			fail_msg("%s of %s: %s, want %s", selects[i].path,
+			    selects[i].doc, buffer_cstr(&got), selects[i].want);
 		check_marks(path, &doc, &list);
 		buffer_fini(&got);
 		body_nodelist_fini(&list);
 		body_jsonpath_free(&path);
 		body_json_fini(&doc);
+	}
+}
+
+/* ---- hostile ---------------------------------------------------------------- */
+
+/* Both evaluators, which have budgets of different sizes. */
+static void
+check_marked(const char *text, struct span doc_text, enum rc want)
+{
+	struct body_json doc = read_doc(doc_text);
+	struct body_jsonpath *path;
+	struct jsonpath_set set;
+	enum rc rc;
+
+	assert_int_equal(compile(span_of(text), &path), RC_OK);
+	assert_int_equal(jsonpath_set_init(&set, doc.n), RC_OK);
+	rc = jsonpath_mark(path, &doc, &set);
+	if (rc != want)
+		fail_msg("%s: %s, want %s", text, rc_name(rc), rc_name(want));
+	jsonpath_set_fini(&set);
+	body_jsonpath_free(&path);
+	body_json_fini(&doc);
+}
+
+/* Work that grows with a power of the document has an end; each of these
+ * would take minutes without one. */
+static void
+test_budget(void **state)
+{
+	struct buffer b;
+	struct span flat, text;
+
+	(void)state;
+	buffer_init(&b, 0, false);
+	flat = repeat(&b, "[0", ",1", 20000, "]");
+	check_marked("$[?@==1]", flat, RC_OK);
+	check_marked("$[?count($[*])>1]", flat, RC_OK);	/* counted once */
+	check_marked("$[?$[-1]==@ && $[1:]]", flat, RC_OK);
+	check_marked("$..[?count($..[?$..[?@==1]])>1]", flat, RC_OK);
+	check_marked("$[?$[?@==1 && count($[*])>@]]", flat, RC_OK);
+	text = repeat(&b, "[0", ",[0,1]", 20000, "]");
+	check_marked("$..[?@..*]", text, RC_OK);
+	text = repeat(&b, "[[", "[0,1],", 20000, "9],7]");
+	check_marked("$[?@[?$[0][?@[0]==9]]]", text, RC_OK);
+	(void)repeat(&b, "", "[0,", 100, "9");
+	for (unsigned i = 0; i < 100; i++)
+		buffer_puts(&b, "]");
+	text = suite_span(&b);
+	check_marked("$..[?@..[?@..[?@..[?@..[?@..[?@==8]]]]]]", text, RC_LIMIT);
+	check_marked("$[?count(@..*..*..*..*..*)>1]", text, RC_LIMIT);
+	buffer_fini(&b);
+}
+
+/* An equal object costs its members, a different order of them their square. */
+static void
+test_budget_of_objects(void **state)
+{
+	struct buffer b;
+
+	(void)state;
+	buffer_init(&b, 0, false);
+	for (int reversed = 0; reversed < 2; reversed++) {
+		buffer_clear(&b);
+		buffer_puts(&b, "[{\"k\":1");
+		for (int i = 0; i < 20000; i++)
+			buffer_printf(&b, ",\"k%d\":%d", i, i);
+		buffer_puts(&b, "},{");
+		for (int i = 0; i < 20000; i++)
+			buffer_printf(&b, "\"k%d\":%d,",
+			    reversed ? 19999 - i : i,
+			    reversed ? 19999 - i : i);
+		buffer_puts(&b, "\"k\":1}]");
+		check_marked("$[?@==$[0]]", suite_span(&b),
+		    reversed ? RC_LIMIT : RC_OK);
+	}
+	buffer_fini(&b);
+}
+
+/* A pattern without an answer is an error, never "no". */
+static void
+test_budget_of_patterns(void **state)
+{
+	struct buffer b;
+	struct span text;
+
+	(void)state;
+	buffer_init(&b, 0, false);
+	text = repeat(&b, "[\"", "a", 20000, "c\"]");
+	check_marked("$[?match(@,'(a*)*[bd]')]", text, RC_LIMIT);
+	check_marked("$[?search(@,'(a|aa)+$')]", text, RC_LIMIT);
+	check_marked("$[?!search(@,'(a|aa)+$')]", text, RC_LIMIT);
+	check_marked("$[?match(@,'a*c')]", text, RC_OK);
+	text = repeat(&b, "[{\"p\":\"(x+x+)+[yw]\",\"s\":\"", "x", 100,
+	    "z\"}]");
+	check_marked("$[?match(@.s,@.p)]", text, RC_LIMIT);
+	check_marked("$[?@.s=='' || search(@.s,@.p)]", text, RC_LIMIT);
+	text = repeat(&b, "[\"", "x", IREGEXP_BYTES_MAX + 1, "\"]");
+	check_marked("$[?match(@,@)]", text, RC_LIMIT);
+	/* another pattern each time: compiling is work too */
+	buffer_clear(&b);
+	buffer_puts(&b, "[0");
+	for (int i = 0; i < 20000; i++)
+		buffer_printf(&b, ",\"a{%d}\"", i);
+	buffer_puts(&b, "]");
+	check_marked("$[?match('a',@)]", suite_span(&b), RC_LIMIT);
+	buffer_fini(&b);
+}
+
+/* A text with a lone surrogate has no answer either, if it must be read. */
+static void
+test_lone_surrogate(void **state)
+{
+	static const char doc[] = "[\"a\\ud800\"]";
+
+	(void)state;
+	check_marked("$[?@=='b']", SPAN_LIT(doc), RC_OK);
+	check_marked("$[?@=='ab']", SPAN_LIT(doc), RC_SYNTAX);
+	check_marked("$[?length(@)==2]", SPAN_LIT(doc), RC_SYNTAX);
+	check_marked("$[?match(@,'a.')]", SPAN_LIT(doc), RC_SYNTAX);
+	check_marked("$[?match('a',@)]", SPAN_LIT(doc), RC_SYNTAX);
+	check_marked("$[?@.a]", SPAN_LIT(doc), RC_OK);
+}
+
+/* Whether the grammar or the types are at fault. */
+static const struct {
+	const char	*text;
+	bool		well_formed;
+} faults[] = {
+	{ "$.", false },
+	{ "$[?@.a=1]", false },
+	{ "$[?1]", false },
+	{ "$[?@.*==1]", false },
+	{ "$[?length(@.a]", false },
+	{ "$[9007199254740992]", true },
+	{ "$[?other(@.a)]", true },
+	{ "$[?length(@.a)]", true },
+	{ "$[?length(@.*)==1]", true },
+	{ "$[?count(1)==1]", true },
+	{ "$[?length()==1]", false },	/* an argument is missing altogether */
+	{ "$[?length(@.a,@.b)==1]", true },
+	{ "$[?match(@.a)]", true },
+	{ "$[?match(@.a==1,'x')]", true },
+	{ "$[?match(@.a,'x')==true]", true },
+};
+
+static void
+test_well_formed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		struct body_jsonpath_fault fault = { .reason = NULL };
+		struct body_jsonpath *path;
+
+		assert_int_equal(body_jsonpath_compile(span_of(faults[i].text),
+		    &path, &fault), RC_SYNTAX);
+		if (fault.well_formed != faults[i].well_formed)
+			fail_msg("%s: well_formed %d", faults[i].text,
+			    fault.well_formed);
+	}
+}
+
+static const struct {
+	const char	*text;
+	size_t		offset;		/* 0: no doubt */
+} doubts[] = {
+	{ "$[?match(@.a,'[0-9]+')]", 0 },
+	{ "$[?match(@.a,$.b)]", 0 },
+	{ "$[?match(@.a,'\\\\d+')]", 13 },
+	{ "$[?search(@.a, '(?i)x') || match(@, 1)]", 15 },
+	{ "$[?search(@.a, 'x') || match(@, 1)]", 32 },
+};
+
+static void
+test_doubt(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(doubts) / sizeof(doubts[0]); i++) {
+		const struct body_jsonpath_fault *doubt;
+		struct body_jsonpath *path;
+
+		assert_int_equal(compile(span_of(doubts[i].text), &path),
+		    RC_OK);
+		doubt = body_jsonpath_doubt(path);
+		assert_int_equal(doubt != NULL, doubts[i].offset != 0);
+		if (doubt != NULL) {
+			assert_int_equal(doubt->offset, doubts[i].offset);
+			assert_non_null(doubt->reason);
+		}
+		body_jsonpath_free(&path);
 	}
 }
 
@@ -527,6 +781,12 @@ main(void)
 		cmocka_unit_test(test_every_prefix),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_select),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_budget_of_objects),
+		cmocka_unit_test(test_budget_of_patterns),
+		cmocka_unit_test(test_lone_surrogate),
+		cmocka_unit_test(test_well_formed),
+		cmocka_unit_test(test_doubt),
 		cmocka_unit_test(test_select_limit),
 		cmocka_unit_test(test_no_normalized_path),
 	};

@@ -15,7 +15,7 @@
 static const struct {
 	const char	*doc;
 	const char	*paths[PATHS_MAX];
-	/* each slot: raw bytes, type, selection; e escaped, 0 empty */
+	/* as suite_slots writes them */
 	const char	*want;
 } cases[] = {
 	{ "{\"card\": {\"number\":\"4111\"}, \"n\":1.0}", { "$.card.number" },
@@ -39,6 +39,13 @@ static const struct {
 	{ " 5 ", { "$" }, "5n0" },
 	{ "{\"a\":{},\"b\":[]}", { "$.*", "$" }, "" },
 	{ "{\"a\":1}", { "$.b", "$.a.b" }, "" },
+	/* slices and filters; an order of theirs does not matter here */
+	{ "[1,2,3,4]", { "$[::-2]" }, "2n0 4n0" },
+	{ "[1,[2,3],4]", { "$[1:]", "$[:2]" }, "1n1 2n0 3n0 4n0" },
+	{ "[{\"t\":\"x\",\"n\":\"1\"},{\"t\":\"y\",\"n\":\"2\"}]",
+	    { "$[?@.t=='y'].n", "$..n" }, "\"1\"s1 \"2\"s0" },
+	{ "[\"a\\u0031\",\"b1\"]", { "$[?match(@,'[a-c][0-9]')]" },
+	    "\"a\\u0031\"s0e \"b1\"s0" },
 };
 
 static size_t
@@ -53,17 +60,6 @@ compile(const char *const *texts, struct body_jsonpath **paths)
 }
 
 static void
-print_slot(struct buffer *out, const char *doc, const struct body_slot *slot)
-{
-	if (buffer_len(out) != 0)
-		buffer_puts(out, " ");
-	buffer_put(out, doc + slot->start, slot->end - slot->start);
-	buffer_printf(out, "%c%u%s%s", "snb"[slot->type],
-	    (unsigned)slot->selection, slot->escaped ? "e" : "",
-	    slot->empty ? "_" : "");
-}
-
-static void
 test_select(void **state)
 {
 	(void)state;
@@ -74,14 +70,12 @@ test_select(void **state)
 		struct buffer got;
 		size_t n = compile(cases[i].paths, paths);
 
-		buffer_init(&got, 0, false);
 		assert_int_equal(body_json_read(&doc, cases[i].doc,
 		    strlen(cases[i].doc), 0, NULL), RC_OK);
 		assert_int_equal(body_slots_select(&doc,
 		    (const struct body_jsonpath *const *)paths, n, 100,
 		    &slots), RC_OK);
-		for (size_t k = 0; k < slots.n; k++)
-			print_slot(&got, cases[i].doc, &slots.v[k]);
+		suite_slots(span_of(cases[i].doc), &slots, &got);
 		assert_string_equal(buffer_cstr(&got), cases[i].want);
 		body_slots_fini(&slots);
 		for (size_t k = 0; k < n; k++)
@@ -132,12 +126,7 @@ test_descendants_do_not_multiply(void **state)
 	struct buffer b;
 
 	(void)state;
-	buffer_init(&b, 0, false);
-	for (unsigned i = 0; i < 100; i++)
-		buffer_puts(&b, "[1,");
-	buffer_puts(&b, "2");
-	for (unsigned i = 0; i < 100; i++)
-		buffer_puts(&b, "]");
+	suite_nest(&b, 100, "[1,", "]");
 	assert_int_equal(body_json_read(&doc, buffer_data(&b), buffer_len(&b),
 	    0, NULL), RC_OK);
 	(void)compile(texts, paths);
@@ -151,6 +140,49 @@ test_descendants_do_not_multiply(void **state)
 	buffer_fini(&b);
 }
 
+/* A filter without an answer leaves no slots: nobody may take what it did not
+ * reach for not chosen. */
+static void
+test_filter_without_an_answer(void **state)
+{
+	static const struct {
+		const char	*path;
+		enum rc		rc;
+	} filters[] = {
+		{ "$[?@==1 || match(@,'(a*)*[bc]')]", RC_LIMIT },
+		{ "$[?@==1 || !search(@,'(a|aa)+[bc]')]", RC_LIMIT },
+		{ "$[?@==1 || length(@)>9999]", RC_SYNTAX },
+		{ "$[?@==1]", RC_OK },
+	};
+	struct body_json doc;
+	struct buffer b;
+
+	(void)state;
+	buffer_init(&b, 0, false);
+	buffer_puts(&b, "[1,\"");
+	for (unsigned i = 0; i < 2000; i++)
+		buffer_puts(&b, "a");
+	buffer_puts(&b, "\",\"\\ud800\"]");
+	assert_int_equal(body_json_read(&doc, buffer_data(&b), buffer_len(&b),
+	    0, NULL), RC_OK);
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		const char *texts[PATHS_MAX] = { "$[0]", filters[i].path };
+		struct body_jsonpath *paths[PATHS_MAX] = { NULL };
+		struct body_slots slots;
+		size_t n = compile(texts, paths);
+
+		assert_int_equal(body_slots_select(&doc,
+		    (const struct body_jsonpath *const *)paths, n, 100,
+		    &slots), filters[i].rc);
+		assert_int_equal(slots.n, filters[i].rc == RC_OK ? 1 : 0);
+		body_slots_fini(&slots);
+		for (size_t k = 0; k < n; k++)
+			body_jsonpath_free(&paths[k]);
+	}
+	body_json_fini(&doc);
+	buffer_fini(&b);
+}
+
 int
 main(void)
 {
@@ -158,6 +190,7 @@ main(void)
 		cmocka_unit_test(test_select),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_descendants_do_not_multiply),
+		cmocka_unit_test(test_filter_without_an_answer),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

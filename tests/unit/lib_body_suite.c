@@ -80,3 +80,29 @@ suite_span(const struct buffer *b)
 	return ((struct span){ buffer_len(b) == 0 ? "" : buffer_data(b),
 	    buffer_len(b) });
 }
+
+void
+suite_nest(struct buffer *out, unsigned depth, const char *open,
+    const char *close)
+{
+	buffer_init(out, 0, false);
+	for (unsigned i = 0; i < depth; i++)
+		buffer_puts(out, open);
+	buffer_puts(out, "1");
+	for (unsigned i = 0; i < depth; i++)
+		buffer_puts(out, close);
+}
+
+void
+suite_slots(struct span doc, const struct body_slots *slots, struct buffer *out)
+{
+	buffer_init(out, 0, false);
+	for (size_t i = 0; i < slots->n; i++) {
+		const struct body_slot *s = &slots->v[i];
+
+		buffer_put(out, doc.p + s->start, s->end - s->start);
+		buffer_printf(out, "%c%u%s%s%s", "snb"[s->type],
+		    (unsigned)s->selection, s->escaped ? "e" : "",
+		    s->empty ? "_" : "", i + 1 < slots->n ? " " : "");
+	}
+}

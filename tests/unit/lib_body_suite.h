@@ -8,6 +8,7 @@
 
 #include "lib/base/buffer.h"
 #include "lib/body/json.h"
+#include "lib/body/slot.h"
 
 /* The folder of a suite; the test is skipped with a message without it. */
 const char *suite_path(const char *suite);
@@ -23,5 +24,13 @@ unsigned suite_each_file(const char *folder, suite_file_cb *fn, void *arg);
 /* The decoded text of a string node. */
 void suite_text(const struct body_json *, uint32_t node, struct buffer *out);
 struct span suite_span(const struct buffer *);
+
+/* A number inside so many containers; the caller finis the buffer. */
+void suite_nest(struct buffer *out, unsigned depth, const char *open,
+    const char *close);
+/* Each slot: raw bytes, type (s, n, b), selection; e escaped, _ empty.  The
+ * caller finis the buffer. */
+void suite_slots(struct span doc, const struct body_slots *,
+    struct buffer *out);
 
 #endif
