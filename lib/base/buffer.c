@@ -1,6 +1,12 @@
-/* base/buffer.c - growth by doubling, wiping on every way out. */
+/*
+ * base/buffer.c - growth by doubling, wiping on every way out.
+ *
+ * At any time data lies in one range of the memory, [start, dirty): what was
+ * consumed or cut off was wiped then, and what is behind was never written.
+ */
 #include "lib/base/buffer.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,9 +18,10 @@
 
 #define FIRST_BYTES	512	/* a small head fits without a second growth */
 
-/* From this size on malloc maps pages of their own, so that madvise neither
- * splits the heap's mapping nor costs a system call for each small buffer. */
-#define OWN_PAGES_BYTES	((size_t)128 * 1024)
+/* A body of 1 MiB with all that becomes of it, twice. */
+#define HEAP_KEEP_BYTES	(8 * 1024 * 1024)
+/* Larger ones are rare, and would leave the heap full of holes. */
+#define HEAP_BUFFER_BYTES (4 * 1024 * 1024)
 
 void
 buffer_init(struct buffer *b, size_t max, bool sensitive)
@@ -25,13 +32,27 @@ buffer_init(struct buffer *b, size_t max, bool sensitive)
 }
 
 static void
+wipe(const struct buffer *b, size_t from, size_t to)
+{
+	if (b->sensitive && from < to)
+		secret_wipe(b->mem + from, to - from);
+}
+
+/* Room was given out and nobody said what became of it. */
+static void
+settle(struct buffer *b)
+{
+	wipe(b, b->end, b->dirty);
+	b->dirty = b->end;
+}
+
+static void
 release(struct buffer *b)
 {
-	if (b->mem != NULL && b->sensitive)
-		secret_wipe(b->mem, b->cap);
+	wipe(b, b->start, b->dirty);
 	free(b->mem);
 	b->mem = NULL;
-	b->start = b->end = b->cap = 0;
+	b->start = b->end = b->cap = b->dirty = 0;
 }
 
 void
@@ -40,7 +61,6 @@ buffer_fini(struct buffer *b)
 	release(b);
 }
 
-/* Make room for `len` more bytes behind `end`. */
 static enum rc
 grow(struct buffer *b, size_t len)
 {
@@ -52,30 +72,37 @@ grow(struct buffer *b, size_t len)
 	need = used + len;
 	if (b->max != 0 && need > b->max)
 		return (RC_LIMIT);
-	if (b->end + len <= b->cap)
-		return (RC_OK);
 	/* Moving down is paid for by what was eaten or is about to come. */
 	if (need <= b->cap && used <= b->start + len) {
 		memmove(b->mem, b->mem + b->start, used);
-		if (b->sensitive)
-			secret_wipe(b->mem + used, b->end - used);
+		wipe(b, used > b->start ? used : b->start, b->end);
 		b->start = 0;
-		b->end = used;
+		b->end = b->dirty = used;
 		return (RC_OK);
 	}
 	for (cap = b->cap != 0 ? b->cap * 2 : FIRST_BYTES; cap < need; cap *= 2)
 		continue;
 	if ((mem = malloc(cap)) == NULL)
 		return (RC_NOMEM);
-	if (b->sensitive && cap >= OWN_PAGES_BYTES)
-		secret_nodump(mem, cap);
 	if (used != 0)
 		memcpy(mem, b->mem + b->start, used);
 	release(b);
 	b->mem = mem;
 	b->cap = cap;
-	b->end = used;
+	b->end = b->dirty = used;
 	return (RC_OK);
+}
+
+/* Make room for `len` more bytes behind `end`. */
+static inline enum rc
+make_room(struct buffer *b, size_t len)
+{
+	if (b->dirty != b->end)
+		settle(b);
+	if (len <= b->cap - b->end &&
+	    (b->max == 0 || buffer_len(b) + len <= b->max))
+		return (RC_OK);		/* as nearly always */
+	return (grow(b, len));
 }
 
 enum rc
@@ -83,10 +110,12 @@ buffer_reserve(struct buffer *b, size_t len, char **out)
 {
 	enum rc rc;
 
-	*out = NULL;
-	if ((rc = grow(b, len)) != RC_OK)
+	if (out != NULL)
+		*out = NULL;
+	if ((rc = make_room(b, len)) != RC_OK || out == NULL)
 		return (rc);
 	*out = b->mem + b->end;
+	b->dirty = b->end + len;
 	return (RC_OK);
 }
 
@@ -95,6 +124,7 @@ buffer_commit(struct buffer *b, size_t len)
 {
 	ensure(len <= b->cap - b->end);
 	b->end += len;
+	b->dirty = b->end;
 }
 
 enum rc
@@ -104,10 +134,10 @@ buffer_append(struct buffer *b, const void *data, size_t len)
 
 	if (len == 0)
 		return (RC_OK);
-	if ((rc = grow(b, len)) != RC_OK)
+	if ((rc = make_room(b, len)) != RC_OK)
 		return (rc);
 	memcpy(b->mem + b->end, data, len);
-	b->end += len;
+	buffer_commit(b, len);
 	return (RC_OK);
 }
 
@@ -152,11 +182,20 @@ void
 buffer_consume(struct buffer *b, size_t len)
 {
 	ensure(len <= buffer_len(b));
-	if (b->sensitive && len != 0)
-		secret_wipe(b->mem + b->start, len);
+	wipe(b, b->start, b->start + len);
 	b->start += len;
-	if (b->start == b->end)
-		b->start = b->end = 0;
+	if (b->start == b->end) {
+		settle(b);
+		b->start = b->end = b->dirty = 0;
+	}
+}
+
+void
+buffer_truncate(struct buffer *b, size_t len)
+{
+	ensure(len <= buffer_len(b));
+	wipe(b, b->start + len, b->dirty);
+	b->end = b->dirty = b->start + len;
 }
 
 void
@@ -173,7 +212,12 @@ buffer_move(struct buffer *to, struct buffer *from)
 	release(to);
 	*to = *from;
 	buffer_init(from, to->max, to->sensitive);
-	to->sensitive |= sensitive;	/* once marked, always wiped */
+	if (!sensitive || to->sensitive)
+		return;
+	/* Once marked, always wiped; until now nothing was. */
+	to->sensitive = true;
+	wipe(to, 0, to->start);
+	to->dirty = to->cap;
 }
 
 const char *
@@ -187,4 +231,11 @@ buffer_cstr(struct buffer *b)
 	b->max = max;
 	*end = '\0';
 	return (b->mem + b->start);
+}
+
+void
+buffer_keep_heap(void)
+{
+	(void)mallopt(M_TRIM_THRESHOLD, HEAP_KEEP_BYTES);
+	(void)mallopt(M_MMAP_THRESHOLD, HEAP_BUFFER_BYTES);
 }

@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "lib/base/object.h"
+
 void
 secret_wipe(void *p, size_t len)
 {
@@ -21,7 +23,7 @@ secret_nodump(void *p, size_t len)
 	uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1);
 	uintptr_t to = ((uintptr_t)p + len) & ~(page - 1);
 
-	/* Best effort: processes with values have RLIMIT_CORE 0 as well. */
+	/* Best effort, for what a process that may leave a core holds. */
 	if (from < to)
 		(void)madvise((void *)from, to - from, MADV_DONTDUMP);
 }
@@ -31,8 +33,9 @@ secret_no_core(void)
 {
 	struct rlimit none = { 0, 0 };
 
-	(void)setrlimit(RLIMIT_CORE, &none);
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* Neither can fail; all that keeps values out of dumps hangs on it. */
+	ensure(setrlimit(RLIMIT_CORE, &none) == 0);
+	ensure(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
 }
 
 bool

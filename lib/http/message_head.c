@@ -449,13 +449,7 @@ enum rc
 http_head_trailers(struct http_head *h, const char *in, size_t len,
     const struct http_limits *lim)
 {
-	enum rc rc = run(h, in, len, lim, ST_LINE);
-
-	if (rc == RC_OK && (http_head_field(h, HTTP_FIELD_HOST) != NULL ||
-	    http_head_field(h, HTTP_FIELD_CONTENT_LENGTH) != NULL ||
-	    http_head_field(h, HTTP_FIELD_TRANSFER_ENCODING) != NULL))
-		return (syntax(h, "framing field in the trailers"));
-	return (rc);
+	return (run(h, in, len, lim, ST_LINE));
 }
 
 const struct http_field *

@@ -93,8 +93,8 @@ enum rc http_head_response(struct http_head *, const char *in, size_t len,
     const struct http_limits *) must_check;
 
 /* Trailer section (RFC 9112 7.1.2): field lines up to the empty line; use an
- * object of its own.  Host, Content-Length and Transfer-Encoding there are
- * refused: they come too late to mean one thing. */
+ * object of its own.  Framing and routing fields come too late to mean
+ * anything there: whoever passes trailers on leaves them out. */
 enum rc http_head_trailers(struct http_head *, const char *in, size_t len,
     const struct http_limits *) must_check;
 

@@ -6,7 +6,6 @@
  */
 #include "lib/http/write.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/object.h"
@@ -88,10 +87,21 @@ all_of(struct span s, uint8_t class)
 	return (true);
 }
 
+/* The parts of a line beside each other: one look for room. */
 static void
-put(struct buffer *b, struct span s)
+put_line(struct buffer *b, const struct span *parts, size_t n)
 {
-	buffer_put(b, s.p, s.len);
+	size_t len = 0;
+	char *to;
+
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].len;
+	ensure(buffer_reserve(b, len, &to) == RC_OK);
+	for (size_t i = 0; i < n; i++) {
+		memcpy(to, parts[i].p, parts[i].len);
+		to += parts[i].len;
+	}
+	buffer_commit(b, len);
 }
 
 void
@@ -100,25 +110,22 @@ http_write_request_line(struct buffer *b, struct span method,
 {
 	ensure(method.len != 0 && all_of(method, CLASS_TOKEN));
 	ensure(target.len != 0 && all_of(target, CLASS_TARGET));
-	put(b, method);
-	put(b, SPAN_LIT(" "));
-	put(b, target);
-	put(b, SPAN_LIT(" HTTP/1.1\r\n"));
+	put_line(b, (const struct span[]){ method, SPAN_LIT(" "), target,
+	    SPAN_LIT(" HTTP/1.1\r\n") }, 4);
 }
 
 void
 http_write_status_line(struct buffer *b, unsigned status, struct span reason)
 {
-	char code[4];
+	const char code[3] = { (char)('0' + status / 100),
+	    (char)('0' + status / 10 % 10), (char)('0' + status % 10) };
 
 	ensure(status >= 100 && status <= 999);
 	ensure(all_of(reason, CLASS_VALUE));
-	(void)snprintf(code, sizeof(code), "%u", status);
-	put(b, SPAN_LIT("HTTP/1.1 "));
-	buffer_put(b, code, 3);
-	put(b, SPAN_LIT(" "));
-	put(b, reason.len != 0 ? reason : span_of(http_reason(status)));
-	put(b, SPAN_LIT("\r\n"));
+	if (reason.len == 0)
+		reason = span_of(http_reason(status));
+	put_line(b, (const struct span[]){ SPAN_LIT("HTTP/1.1 "), { code, 3 },
+	    SPAN_LIT(" "), reason, SPAN_LIT("\r\n") }, 5);
 }
 
 void
@@ -126,10 +133,8 @@ http_write_field(struct buffer *b, struct span name, struct span value)
 {
 	ensure(name.len != 0 && all_of(name, CLASS_TOKEN));
 	ensure(all_of(value, CLASS_VALUE));
-	put(b, name);
-	put(b, SPAN_LIT(": "));
-	put(b, value);
-	put(b, SPAN_LIT("\r\n"));
+	put_line(b, (const struct span[]){ name, SPAN_LIT(": "), value,
+	    SPAN_LIT("\r\n") }, 4);
 }
 
 void
@@ -154,5 +159,5 @@ http_write_length(struct buffer *b, uint64_t length)
 void
 http_write_end(struct buffer *b)
 {
-	put(b, SPAN_LIT("\r\n"));
+	buffer_put(b, "\r\n", 2);
 }

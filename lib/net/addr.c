@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "lib/base/host.h"
 #include "lib/base/string.h"
+
+#define MAPPED_BITS	96	/* ::ffff:0:0/96 */
 
 #define UNIX_PREFIX	"unix:"
 
@@ -234,4 +237,93 @@ net_addr_equal(const struct net_addr *a, const struct net_addr *b)
 		    sizeof(x6.sin6_addr)) == 0);
 	}
 	return (a->len == b->len && memcmp(&a->ss, &b->ss, a->len) == 0);
+}
+
+/* ---- blocks -------------------------------------------------------------- */
+
+/* One form for each address: a mapped one is the IPv4 address that it is. */
+static bool
+ip_of(const struct net_addr *a, struct net_cidr *out)
+{
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+
+	memset(out, 0, sizeof(*out));
+	out->family = a->ss.ss_family;
+	if (out->family == AF_INET) {
+		memcpy(&in, &a->ss, sizeof(in));
+		memcpy(out->ip, &in.sin_addr, 4);
+		out->bits = 32;
+		return (true);
+	}
+	if (out->family != AF_INET6)
+		return (false);
+	memcpy(&in6, &a->ss, sizeof(in6));
+	memcpy(out->ip, &in6.sin6_addr, 16);
+	out->bits = 128;
+	return (true);
+}
+
+static void
+unmap(struct net_cidr *c)
+{
+	struct in6_addr in6;
+
+	memcpy(&in6, c->ip, sizeof(in6));
+	if (c->family != AF_INET6 || c->bits < MAPPED_BITS ||
+	    !IN6_IS_ADDR_V4MAPPED(&in6))
+		return;
+	c->family = AF_INET;
+	memmove(c->ip, c->ip + 12, 4);
+	c->bits -= MAPPED_BITS;
+}
+
+enum rc
+net_addr_ip(const struct net_addr *a, char out[NET_ADDR_IP_BYTES])
+{
+	struct net_cidr c;
+
+	*out = '\0';
+	if (!ip_of(a, &c))
+		return (RC_SYNTAX);
+	unmap(&c);
+	return (inet_ntop(c.family, c.ip, out, NET_ADDR_IP_BYTES) != NULL ?
+	    RC_OK : RC_SYNTAX);
+}
+
+enum rc
+net_cidr_parse(const char *text, struct net_cidr *out)
+{
+	const char *slash = strchr(text, '/');
+	struct span ip = { text, slash != NULL ? (size_t)(slash - text) :
+	    strlen(text) };
+	char host[HOST_BYTES];
+	struct net_addr addr;
+	uint64_t bits;
+
+	memset(out, 0, sizeof(*out));
+	if (host_canonical(ip, host) != RC_OK ||
+	    net_addr_from_ip(host, 0, &addr) != RC_OK || !ip_of(&addr, out))
+		return (RC_SYNTAX);
+	if (slash != NULL) {
+		if (string_u64(span_of(slash + 1), &bits) != RC_OK ||
+		    bits > out->bits)
+			return (RC_SYNTAX);
+		out->bits = (unsigned)bits;
+	}
+	unmap(out);
+	return (RC_OK);
+}
+
+bool
+net_cidr_has(const struct net_cidr *c, const struct net_addr *addr)
+{
+	struct net_cidr ip;
+	unsigned whole = c->bits / 8, rest = c->bits % 8;
+
+	if (!ip_of(addr, &ip))
+		return (false);
+	unmap(&ip);
+	return (ip.family == c->family && memcmp(ip.ip, c->ip, whole) == 0 &&
+	    (rest == 0 || (ip.ip[whole] ^ c->ip[whole]) >> (8 - rest) == 0));
 }

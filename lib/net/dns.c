@@ -1,8 +1,12 @@
 /*
  * net/dns.c - one cache entry per name, c-ares below it, waiters above it.
  *
- *	net_dns_resolve -> waiter -> entry (pending | known until expiry)
+ *	net_dns_resolve -> waiter -> entry -> v6, v4 (asking | known until expiry)
  *	                               `-> ares_getaddrinfo, sockets on the loop
+ *
+ * The families are asked and remembered apart: a server that is silent for
+ * AAAA, as some are, must not keep the name's IPv4 addresses from their user
+ * (RFC 8305 3).  c-ares joins both to one answer that waits for the slower.
  *
  * A waiter is answered from an event of its own, never from inside c-ares:
  * its callback may resolve and cancel at will.
@@ -23,15 +27,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/buffer.h"
 #include "lib/base/clock.h"
-#include "lib/base/fd.h"
 #include "lib/base/host.h"
 #include "lib/base/list.h"
-#include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/random.h"
 #include "lib/base/timer.h"
+#include "lib/net/hosts.h"
 
 #define CACHE_MAX	1024	/* names; more than a worker's origins */
 #define BUCKETS		1024	/* of both tables; a power of two */
@@ -40,8 +42,8 @@
 #define TTL_FAILED_S	5
 #define QUERY_TRY_MS	1000	/* first try; c-ares doubles it: 1 + 2 + 4 s */
 #define QUERY_TRIES	3
-#define HOSTS_FILE	"/etc/hosts"
-#define HOSTS_MAX_BYTES	(256 * 1024)	/* some block lists are that long */
+#define LATE_MS		50	/* one family known: how long to wait for the
+				   other (RFC 8305 8: Resolution Delay) */
 
 /* Without a port, and a tenth of a net_addr. */
 struct ip {
@@ -51,18 +53,29 @@ struct ip {
 
 TAILQ_HEAD(waiter_list, waiter);
 
+enum { V6, V4, FAMILIES };	/* in the order of preference */
+
+/* What is known of a name's addresses of one family. */
+struct family {
+	struct entry		*entry;		/* borrowed: embeds us */
+	bool			asking;		/* c-ares will call on_answer */
+	enum rc			rc;
+	uint64_t		expires_ms;
+	size_t			n;
+	struct ip		ips[NET_DNS_ADDRS_MAX];
+};
+
 struct entry {
 	TAILQ_ENTRY(entry)	by_use;		/* cached names, oldest first */
 	LIST_ENTRY(entry)	by_host;
 	struct net_dns		*dns;		/* borrowed: owns us */
-	bool			pending;	/* c-ares will call on_answer */
 	bool			hosts_file;	/* never expires, never evicted */
+	bool			late;		/* the family still asked for had its
+						   time: the other will do */
+	struct timer		delay;		/* until then */
 	struct waiter_list	waiting;	/* for the answer to come */
 	unsigned		waiters;	/* that point here, ready or not */
-	uint64_t		expires_ms;
-	enum rc			rc;
-	size_t			n;
-	struct ip		ips[NET_DNS_ADDRS_MAX];
+	struct family		families[FAMILIES];
 	char			host[HOST_BYTES];
 };
 
@@ -110,6 +123,8 @@ struct net_dns {
 
 /* ---- entries ----------------------------------------------------------- */
 
+static void on_late(void *);
+
 static struct entry_bucket *
 bucket_of(struct net_dns *d, const char *host)
 {
@@ -131,6 +146,12 @@ entry_find(struct net_dns *d, const char *host)
 	return (NULL);
 }
 
+static bool
+is_asking(const struct entry *e)
+{
+	return (e->families[V6].asking || e->families[V4].asking);
+}
+
 static struct entry *
 entry_new(struct net_dns *d, const char *host, bool hosts_file)
 {
@@ -138,6 +159,9 @@ entry_new(struct net_dns *d, const char *host, bool hosts_file)
 
 	e->dns = d;
 	e->hosts_file = hosts_file;
+	for (size_t i = 0; i < FAMILIES; i++)
+		e->families[i].entry = e;
+	timer_init(&e->delay, d->loop, on_late, e);
 	TAILQ_INIT(&e->waiting);
 	(void)snprintf(e->host, sizeof(e->host), "%s", host);
 	LIST_INSERT_HEAD(bucket_of(d, host), e, by_host);
@@ -153,6 +177,7 @@ entry_free(struct entry *e)
 {
 	struct net_dns *d = e->dns;
 
+	timer_fini(&e->delay);
 	LIST_REMOVE(e, by_host);
 	if (!e->hosts_file) {
 		TAILQ_REMOVE(&d->by_use, e, by_use);
@@ -171,7 +196,7 @@ make_room(struct net_dns *d)
 	if (d->n_cached < CACHE_MAX)
 		return (true);
 	TAILQ_FOREACH(e, &d->by_use, by_use) {
-		if (e->pending || e->waiters != 0)
+		if (is_asking(e) || e->waiters != 0)
 			continue;
 		entry_free(e);
 		return (true);
@@ -189,15 +214,15 @@ entry_touch(struct entry *e)
 }
 
 static void
-entry_add_ip(struct entry *e, int family, const void *bytes)
+add_ip(struct family *f, int family, const void *bytes)
 {
-	struct ip *ip = &e->ips[e->n];
+	struct ip *ip = &f->ips[f->n];
 
-	if (e->n == NET_DNS_ADDRS_MAX)
+	if (f->n == NET_DNS_ADDRS_MAX)
 		return;
 	ip->family = (uint8_t)family;
 	memcpy(ip->bytes, bytes, family == AF_INET ? 4 : 16);
-	e->n++;
+	f->n++;
 }
 
 /* ---- waiters ----------------------------------------------------------- */
@@ -240,12 +265,45 @@ to_addr(const struct ip *ip, uint16_t port, struct net_addr *out)
 	}
 }
 
+/* The families take turns, so that neither keeps the other out. */
+static size_t
+entry_addrs(const struct entry *e, uint16_t port, struct net_addr *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < NET_DNS_ADDRS_MAX; i++) {
+		for (size_t k = 0; k < FAMILIES; k++) {
+			const struct family *f = &e->families[k];
+
+			if (i < f->n && n < NET_DNS_ADDRS_MAX)
+				to_addr(&f->ips[i], port, &out[n++]);
+		}
+	}
+	return (n);
+}
+
+static bool
+has_addrs(const struct entry *e)
+{
+	return (e->families[V6].n != 0 || e->families[V4].n != 0);
+}
+
+/* Without an address: "no such name" only if that holds for both families. */
+static enum rc
+entry_rc(const struct entry *e)
+{
+	if (has_addrs(e))
+		return (RC_OK);
+	return (e->families[V4].rc != RC_NOTFOUND ? e->families[V4].rc :
+	    e->families[V6].rc);
+}
+
 static void
 answer(struct net_dns *d, struct waiter *w)
 {
 	struct net_addr addrs[NET_DNS_ADDRS_MAX];
 	const struct entry *e = w->entry;
-	enum rc rc = e == NULL ? w->rc : e->rc;
+	enum rc rc = e == NULL ? w->rc : entry_rc(e);
 	net_dns_cb *cb = w->cb;
 	void *arg = w->arg;
 	size_t n = 0;
@@ -253,8 +311,7 @@ answer(struct net_dns *d, struct waiter *w)
 	if (rc == RC_OK && e == NULL)
 		to_addr(&w->ip, w->port, &addrs[n++]);
 	else if (rc == RC_OK)
-		for (; n < e->n; n++)
-			to_addr(&e->ips[n], w->port, &addrs[n]);
+		n = entry_addrs(e, w->port, addrs);
 	waiter_free(d, w);
 	cb(arg, rc, addrs, n);
 }
@@ -364,21 +421,19 @@ smallest_ttl(const struct ares_addrinfo *info)
 }
 
 static void
-take_addrs(struct entry *e, const struct ares_addrinfo *info, int family)
+take_addrs(struct family *f, const struct ares_addrinfo *info)
 {
 	const struct ares_addrinfo_node *a;
 	struct sockaddr_in6 in6;
 	struct sockaddr_in in;
 
 	for (a = info->nodes; a != NULL; a = a->ai_next) {
-		if (a->ai_family != family)
-			continue;
-		if (family == AF_INET) {
+		if (a->ai_family == AF_INET) {
 			memcpy(&in, a->ai_addr, sizeof(in));
-			entry_add_ip(e, family, &in.sin_addr);
-		} else {
+			add_ip(f, AF_INET, &in.sin_addr);
+		} else if (a->ai_family == AF_INET6) {
 			memcpy(&in6, a->ai_addr, sizeof(in6));
-			entry_add_ip(e, family, &in6.sin6_addr);
+			add_ip(f, AF_INET6, &in6.sin6_addr);
 		}
 	}
 }
@@ -400,49 +455,125 @@ rc_of(int status)
 	return (RC_IO);
 }
 
+/* Both families said what they have, or one did and the other is late. */
+static bool
+is_known(const struct entry *e)
+{
+	for (size_t i = 0; i < FAMILIES; i++)
+		if (e->families[i].asking &&
+		    !(e->late && e->families[FAMILIES - 1 - i].n != 0))
+			return (false);
+	return (true);
+}
+
+/* "No address of this family" holds as long as the other's addresses do: most
+ * names have only one.  A failure is asked about again sooner. */
+static void
+bind_absence(struct entry *e)
+{
+	for (size_t i = 0; i < FAMILIES; i++) {
+		const struct family *other = &e->families[FAMILIES - 1 - i];
+
+		if (e->families[i].rc == RC_NOTFOUND && other->n != 0)
+			e->families[i].expires_ms = other->expires_ms;
+	}
+}
+
+/* Something changed: whoever waits hears what is known; or the late family's
+ * time begins, if the other has what is needed. */
+static void
+entry_settle(struct entry *e)
+{
+	struct waiter *w;
+
+	if (!is_asking(e)) {
+		timer_stop(&e->delay);
+		e->late = false;
+		bind_absence(e);
+	}
+	if (!is_known(e)) {
+		if (has_addrs(e) && !timer_running(&e->delay))
+			timer_start_ms(&e->delay, LATE_MS);
+		return;
+	}
+	while ((w = TAILQ_FIRST(&e->waiting)) != NULL) {
+		TAILQ_REMOVE(&e->waiting, w, link);
+		waiter_ready(e->dns, w);
+	}
+}
+
+static void
+on_late(void *arg)
+{
+	struct entry *e = arg;
+
+	e->late = true;
+	entry_settle(e);
+}
+
 static void
 on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
-	struct entry *e = arg;
-	struct net_dns *d = e->dns;
+	struct family *f = arg;
 	uint64_t ttl_s = TTL_FAILED_S;
-	struct waiter *w;
 
 	(void)timeouts;
-	e->pending = false;
-	e->rc = rc_of(status);
-	e->n = 0;
-	if (e->rc == RC_OK) {
-		take_addrs(e, info, AF_INET6);
-		take_addrs(e, info, AF_INET);
+	f->asking = false;
+	f->rc = rc_of(status);
+	if (f->rc == RC_OK) {
+		take_addrs(f, info);
 		ttl_s = smallest_ttl(info);
-		if (e->n == 0) {
-			e->rc = RC_NOTFOUND;
+		if (f->n == 0) {
+			f->rc = RC_NOTFOUND;
 			ttl_s = TTL_FAILED_S;
 		}
 	}
 	if (info != NULL)
 		ares_freeaddrinfo(info);
-	e->expires_ms = clock_mono_ms() + ttl_s * 1000;
-	if (status == ARES_EDESTRUCTION)
-		return;			/* nobody is left to tell */
-	while ((w = TAILQ_FIRST(&e->waiting)) != NULL) {
-		TAILQ_REMOVE(&e->waiting, w, link);
-		waiter_ready(d, w);
-	}
+	f->expires_ms = clock_mono_ms() + ttl_s * 1000;
+	if (status != ARES_EDESTRUCTION)	/* else nobody is left to tell */
+		entry_settle(f->entry);
 }
 
-static void
-entry_query(struct entry *e)
+static bool
+is_due(const struct family *f, uint64_t now_ms)
 {
-	struct ares_addrinfo_hints hints;
+	return (!f->asking && now_ms >= f->expires_ms);
+}
 
+/* Ask for what is not known any more; old addresses are forgotten first. */
+static void
+entry_refresh(struct entry *e)
+{
+	static const int af[FAMILIES] = { [V6] = AF_INET6, [V4] = AF_INET };
+	uint64_t now_ms = clock_mono_ms();
+	struct ares_addrinfo_hints hints;
+	bool due[FAMILIES], failed = true;
+
+	for (size_t i = 0; i < FAMILIES; i++) {
+		struct family *f = &e->families[i];
+
+		if ((due[i] = is_due(f, now_ms))) {
+			failed = failed && f->n == 0;
+			f->asking = true;
+			f->n = 0;
+		}
+	}
+	if (!due[V6] && !due[V4])
+		return;
+	/* Nobody waits once more for what had no addresses the last time. */
+	if (failed && has_addrs(e))
+		e->late = true;
 	memset(&hints, 0, sizeof(hints));
-	hints.ai_family = AF_UNSPEC;
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = ARES_AI_NOSORT;	/* sorting opens sockets */
-	e->pending = true;
-	ares_getaddrinfo(e->dns->channel, e->host, NULL, &hints, on_answer, e);
+	for (size_t i = 0; i < FAMILIES; i++) {
+		hints.ai_family = af[i];
+		if (due[i])		/* may be answered inside the call */
+			ares_getaddrinfo(e->dns->channel, e->host, NULL, &hints,
+			    on_answer, &e->families[i]);
+	}
+	entry_settle(e);
 	set_timeout(e->dns);
 }
 
@@ -456,76 +587,29 @@ parse_ip(const char *text, struct ip *out)
 }
 
 static void
-hosts_add(struct net_dns *d, const char *text, const char *name)
+on_host(void *arg, const char *text, const char *host)
 {
-	char host[HOST_BYTES];
+	struct net_dns *d = arg;
 	struct entry *e;
 	struct ip ip;
 
-	if (host_canonical(span_of(name), host) != RC_OK ||
-	    !parse_ip(text, &ip))
+	if (!parse_ip(text, &ip))
 		return;
 	if ((e = entry_find(d, host)) == NULL)
 		e = entry_new(d, host, true);
-	entry_add_ip(e, ip.family, ip.bytes);
-}
-
-static void
-hosts_line(struct net_dns *d, char *line)
-{
-	char *save = NULL, *ip, *name;
-
-	line[strcspn(line, "#")] = '\0';
-	if ((ip = strtok_r(line, " \t\r", &save)) == NULL)
-		return;
-	while ((name = strtok_r(NULL, " \t\r", &save)) != NULL)
-		hosts_add(d, ip, name);
-}
-
-/* v6 first, as for answers of servers. */
-static void
-hosts_order(struct entry *e)
-{
-	struct ip sorted[NET_DNS_ADDRS_MAX];
-	size_t n = 0;
-
-	for (size_t i = 0; i < e->n; i++)
-		if (e->ips[i].family == AF_INET6)
-			sorted[n++] = e->ips[i];
-	for (size_t i = 0; i < e->n; i++)
-		if (e->ips[i].family == AF_INET)
-			sorted[n++] = e->ips[i];
-	memcpy(e->ips, sorted, n * sizeof(sorted[0]));
+	add_ip(&e->families[ip.family == AF_INET ? V4 : V6], ip.family,
+	    ip.bytes);
 }
 
 static void
 hosts_load(struct net_dns *d)
 {
-	struct buffer text;
-	struct entry *e;
-	char *line, *rest;
-	enum rc rc;
-
-	buffer_init(&text, HOSTS_MAX_BYTES, false);
-	rc = file_read(HOSTS_FILE, &text);
-	if (rc != RC_OK && rc != RC_NOTFOUND) {
-		/* Not a part of it: the last name would be cut. */
-		log_warn("dns hosts file not used path=" HOSTS_FILE
-		    " why=%s", rc_name(rc));
-		buffer_clear(&text);
-	}
-	(void)buffer_cstr(&text);
-	for (rest = buffer_data(&text); (line = strsep(&rest, "\n")) != NULL;)
-		hosts_line(d, line);
-	buffer_fini(&text);
+	net_hosts_read(on_host, d);
 	/* RFC 6761 6.3: never asked of a server. */
 	if (entry_find(d, "localhost") == NULL) {
-		hosts_add(d, "::1", "localhost");
-		hosts_add(d, "127.0.0.1", "localhost");
+		on_host(d, "::1", "localhost");
+		on_host(d, "127.0.0.1", "localhost");
 	}
-	for (size_t i = 0; i < BUCKETS; i++)
-		LIST_FOREACH(e, &d->entries[i], by_host)
-			hosts_order(e);
 }
 
 /* ---- the owner's side -------------------------------------------------- */
@@ -608,16 +692,14 @@ entry_for(struct net_dns *d, const char *name)
 
 	if (e != NULL) {
 		entry_touch(e);
-		/* With waiters still to be answered it must not change. */
-		if (e->pending || e->hosts_file || e->waiters != 0 ||
-		    clock_mono_ms() < e->expires_ms)
-			return (e);
 	} else {
 		if (!make_room(d))
 			return (NULL);
 		e = entry_new(d, name, false);
 	}
-	entry_query(e);
+	/* With waiters still to be answered it must not change. */
+	if (!e->hosts_file && e->waiters == 0)
+		entry_refresh(e);
 	return (e);
 }
 
@@ -649,7 +731,7 @@ net_dns_resolve(struct net_dns *d, const char *host, uint16_t port,
 	w->arg = arg;
 	LIST_INSERT_HEAD(&d->ids[w->id % BUCKETS], w, by_id);
 	waiter_route(d, w, host);
-	if (w->entry != NULL && w->entry->pending)
+	if (w->entry != NULL && !is_known(w->entry))
 		TAILQ_INSERT_TAIL(&w->entry->waiting, w, link);
 	else
 		waiter_ready(d, w);

@@ -2,11 +2,13 @@
  * net/dns.h - host name -> addresses, without blocking (c-ares).
  * Context:   the loop's thread.
  *
- * Answers are cached for the smallest TTL seen, CNAMEs included, clamped to
- * 1..300 s; failures for 5 s.  IP literals and names of the hosts file answer
- * from the loop without a query.  Both families are asked; the order is v6,
- * v4.  resolv.conf and the hosts file are read by net_dns_new, never later:
- * the sandbox of a worker opens no file.  No search domain is applied.
+ * Both families are asked, each answer is cached for the smallest TTL in it,
+ * CNAMEs included, clamped to 1..300 s; failures for 5 s.  One family that has
+ * addresses is not kept from its user by the other's silence or failure.  The
+ * order is that of RFC 8305 4: v6 first, the families taking turns.  IP
+ * literals and names of the hosts file answer from the loop without a query.
+ * resolv.conf and the hosts file are read by net_dns_new, never later: the
+ * sandbox of a worker opens no file.  No search domain is applied.
  */
 #ifndef RELAY_NET_DNS_H
 #define RELAY_NET_DNS_H

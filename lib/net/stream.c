@@ -36,6 +36,8 @@ net_reason_name(enum net_reason reason)
 		return ("tls-error");
 	case NET_TLS_UNTRUSTED:
 		return ("tls-untrusted");
+	case NET_PROXY_HEADER:
+		return ("proxy-header");
 	case NET_LOCAL_ERROR:
 		return ("local-error");
 	}
@@ -50,7 +52,7 @@ stream_new(struct loop *loop, const struct net_stream_ops *ops, void *arg)
 	s->magic = NET_STREAM_MAGIC;
 	s->loop = loop;
 	s->turn = net_turn_ref(loop);
-	net_turn_init(&s->item, net_stream_look, s);
+	net_turn_init(&s->item, net_stream_look, net_stream_cool, s);
 	s->io.fd = -1;
 	s->read_wait = NET_STEP_WANT_READ;
 	s->write_wait = NET_STEP_DONE;
@@ -63,25 +65,46 @@ stream_new(struct loop *loop, const struct net_stream_ops *ops, void *arg)
 	return (s);
 }
 
+/* `first`: the state it begins in, if TLS (with a ctx) can be set up. */
+static void
+accept_in(struct net_stream *s, int fd, SSL_CTX *ctx,
+    enum net_stream_state first)
+{
+	static const struct net_fault no_tls = { .reason = NET_LOCAL_ERROR,
+		.why = "cannot set up TLS" };
+
+	net_transport_adopt(&s->io, fd, &s->peer);
+	if (s->proxied != NULL)
+		s->proxied->proxy = s->peer;
+	if (ctx != NULL &&
+	    net_transport_tls(&s->io, ctx, true, NULL, NULL) != RC_OK) {
+		net_stream_keep_fault(s, &no_tls);
+		first = NET_STREAM_STILLBORN;
+	}
+	net_stream_start(s, first);
+}
+
 struct net_stream *
 net_stream_accept(struct loop *loop, int fd, SSL_CTX *ctx,
     const struct net_stream_ops *ops, void *arg)
 {
-	static const struct net_fault no_tls = { .reason = NET_LOCAL_ERROR,
-		.why = "cannot set up TLS" };
 	struct net_stream *s = stream_new(loop, ops, arg);
-	enum net_stream_state first = NET_STREAM_OPEN;
 
-	net_transport_adopt(&s->io, fd, &s->peer);
-	if (ctx != NULL) {
-		first = NET_STREAM_HANDSHAKE;
-		if (net_transport_tls(&s->io, ctx, true, NULL, NULL) !=
-		    RC_OK) {
-			net_stream_keep_fault(s, &no_tls);
-			first = NET_STREAM_STILLBORN;
-		}
-	}
-	net_stream_start(s, first);
+	accept_in(s, fd, ctx, ctx != NULL ? NET_STREAM_HANDSHAKE :
+	    NET_STREAM_OPEN);
+	return (s);
+}
+
+struct net_stream *
+net_stream_accept_proxied(struct loop *loop, int fd, SSL_CTX *ctx,
+    const struct net_stream_ops *ops, void *arg)
+{
+	struct net_stream *s = stream_new(loop, ops, arg);
+
+	ensure(ctx != NULL);
+	s->proxied = xcalloc(1, sizeof(*s->proxied));
+	buffer_init(&s->proxied->header, NET_PROXYPROTO_BYTES_MAX, false);
+	accept_in(s, fd, ctx, NET_STREAM_PROXY_HEADER);
 	return (s);
 }
 
@@ -200,6 +223,20 @@ net_stream_write_buffer(struct net_stream *s, struct buffer *b)
 	s->out.max = 0;		/* its limit was b's own affair */
 	net_stream_ask(s);
 	return (RC_OK);
+}
+
+enum rc
+net_stream_move(struct net_stream *to, struct buffer *from, size_t len)
+{
+	enum rc rc;
+
+	if (len == buffer_len(from))
+		return (net_stream_write_buffer(to, from));
+	ensure(len < buffer_len(from));
+	rc = net_stream_write(to, buffer_data(from), len);
+	if (rc == RC_OK)
+		buffer_consume(from, len);
+	return (rc);
 }
 
 size_t
@@ -328,6 +365,20 @@ net_stream_peer(const struct net_stream *s)
 {
 	obj_check(s, NET_STREAM_MAGIC);
 	return (&s->peer);
+}
+
+bool
+net_stream_peer_is_known(const struct net_stream *s)
+{
+	obj_check(s, NET_STREAM_MAGIC);
+	return (s->proxied == NULL || !s->proxied->unnamed);
+}
+
+const struct net_addr *
+net_stream_proxy(const struct net_stream *s)
+{
+	obj_check(s, NET_STREAM_MAGIC);
+	return (s->proxied != NULL ? &s->proxied->proxy : NULL);
 }
 
 unsigned

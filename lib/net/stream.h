@@ -7,7 +7,8 @@
  *            never come after that.  A stream may be closed from any of its
  *            own callbacks.
  *
- *   CONNECTING -> HANDSHAKE -> OPEN -> (EOF in, output still open) -> closed
+ *   CONNECTING or PROXY HEADER -> HANDSHAKE -> OPEN ->
+ *       (EOF in, output still open) -> closed
  *
  * Output is queued and flushed in the loop's idle hook (writes of one turn
  * leave together), or at once by net_stream_flush.  While any byte is unsent,
@@ -37,6 +38,8 @@ enum net_reason {
 	NET_TRUNCATED,		/* TLS ended without close_notify */
 	NET_TLS_ERROR,		/* handshake or record broken */
 	NET_TLS_UNTRUSTED,	/* the peer's certificate did not verify */
+	NET_PROXY_HEADER,	/* a trusted proxy's PROXY header is broken,
+				   cut, or not there */
 	NET_LOCAL_ERROR		/* no descriptors, no memory */
 };
 const char *net_reason_name(enum net_reason);
@@ -59,6 +62,15 @@ struct net_stream_ops {
  * An accepted TLS stream begins its handshake at once. */
 struct net_stream *net_stream_accept(struct loop *, int fd, SSL_CTX *ctx,
     const struct net_stream_ops *, void *arg);
+
+/*
+ * The same for a peer that is a trusted proxy: a PROXY header (proxyproto.h)
+ * stands in front of TLS, or the first byte is a ClientHello's and there is
+ * none.  The owner's deadline for the handshake covers the header too.
+ * ctx: not NULL, since without TLS nothing tells a header from what follows.
+ */
+struct net_stream *net_stream_accept_proxied(struct loop *, int fd,
+    SSL_CTX *ctx, const struct net_stream_ops *, void *arg);
 
 struct net_stream_connect {
 	const struct net_addr	*addr;
@@ -98,6 +110,12 @@ enum rc net_stream_write(struct net_stream *, const void *, size_t len)
 enum rc net_stream_write_buffer(struct net_stream *, struct buffer *b)
     must_check;
 
+/* The first len bytes of `from`, the input of another stream say, change over:
+ * they are consumed there and queued here, moved as above when they are all of
+ * it.  Nothing is consumed on failure. */
+enum rc net_stream_move(struct net_stream *to, struct buffer *from, size_t len)
+    must_check;
+
 /* Bytes queued that the kernel has not taken; 0 only when no SSL_write waits
  * to be repeated: then everything written is *sent*. */
 size_t net_stream_unsent(const struct net_stream *);
@@ -129,7 +147,14 @@ bool net_stream_is_quiet(struct net_stream *);
 
 SSL *net_stream_ssl(struct net_stream *);	/* NULL without TLS; borrowed */
 int net_stream_fd(const struct net_stream *);
+/* Who is at the other end; from on_ready on the client that a PROXY header
+ * names. */
 const struct net_addr *net_stream_peer(const struct net_stream *);
+/* False: a PROXY header spoke for a client without its address, so that
+ * net_stream_peer is the proxy and not who sends. */
+bool net_stream_peer_is_known(const struct net_stream *);
+/* The TCP peer of a stream made by net_stream_accept_proxied, else NULL. */
+const struct net_addr *net_stream_proxy(const struct net_stream *);
 
 /* Streams alive in this process that are lingering after net_stream_finish:
  * a draining role waits for them. */

@@ -19,6 +19,7 @@
 enum net_stream_state {
 	NET_STREAM_STILLBORN,	/* could not even start: idle tells why */
 	NET_STREAM_CONNECTING,
+	NET_STREAM_PROXY_HEADER, /* of an accepted stream, before TLS */
 	NET_STREAM_HANDSHAKE,
 	NET_STREAM_OPEN,
 	NET_STREAM_LINGER,	/* finished by its owner: we own ourselves */
@@ -32,6 +33,14 @@ enum net_output {
 	NET_OUTPUT_ENDED,
 	NET_OUTPUT_BROKEN	/* the peer is gone; what it sent before is
 				   still read, then on_error comes */
+};
+
+/* Of a stream whose peer speaks for others. */
+struct net_proxied {
+	struct net_addr	proxy;		/* the peer itself */
+	struct buffer	header;		/* as far as it came; then empty */
+	bool		unnamed;	/* it speaks for a client, and does not
+					   say for whom */
 };
 
 struct net_stream {
@@ -66,7 +75,8 @@ struct net_stream {
 						   tell, or NULL */
 	const struct net_stream_ops *ops;	/* borrowed: a constant of the owner */
 	void			*arg;		/* borrowed: the owner */
-	struct net_addr		peer;
+	struct net_addr		peer;		/* the client a proxy named */
+	struct net_proxied	*proxied;	/* owned; NULL for most */
 };
 
 void net_stream_set_state(struct net_stream *, enum net_stream_state);
@@ -82,6 +92,7 @@ void net_stream_leave(struct net_stream *);
 void net_stream_ask(struct net_stream *);
 /* For net_turn_init. */
 void net_stream_look(void *);
+void net_stream_cool(void *);
 
 /* The socket, if there is one, gets its events; the life begins. */
 void net_stream_start(struct net_stream *, enum net_stream_state first);

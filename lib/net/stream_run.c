@@ -28,6 +28,8 @@ net_stream_set_state(struct net_stream *s, enum net_stream_state to)
 		[NET_STREAM_STILLBORN] = TO(BROKEN) | TO(CLOSED),
 		[NET_STREAM_CONNECTING] = TO(HANDSHAKE) | TO(OPEN) |
 		    TO(BROKEN) | TO(CLOSED),
+		[NET_STREAM_PROXY_HEADER] = TO(HANDSHAKE) | TO(BROKEN) |
+		    TO(CLOSED),
 		[NET_STREAM_HANDSHAKE] = TO(OPEN) | TO(BROKEN) | TO(CLOSED),
 		[NET_STREAM_OPEN] = TO(LINGER) | TO(BROKEN) | TO(CLOSED),
 		[NET_STREAM_LINGER] = TO(CLOSED),
@@ -85,6 +87,9 @@ set_interest(struct net_stream *s)
 	switch (s->state) {
 	case NET_STREAM_CONNECTING:
 		want_write = true;
+		break;
+	case NET_STREAM_PROXY_HEADER:
+		want_read = true;
 		break;
 	case NET_STREAM_HANDSHAKE:
 		want_read = s->read_wait == NET_STEP_WANT_READ;
@@ -147,6 +152,9 @@ stream_free(struct net_stream *s)
 {
 	buffer_fini(&s->in);
 	buffer_fini(&s->out);
+	if (s->proxied != NULL)
+		buffer_fini(&s->proxied->header);
+	free(s->proxied);
 	free(s->fault);
 	net_turn_unref(&s->turn);
 	s->magic = 0;
@@ -174,6 +182,8 @@ net_stream_leave(struct net_stream *s)
 		buffer_fini(&s->in);
 	if (buffer_len(&s->out) == 0)
 		buffer_fini(&s->out);
+	if (s->io.ssl != NULL)
+		net_turn_warm(s->turn, &s->item);
 	if ((has_output(s) && s->write_wait == NET_STEP_DONE) ||
 	    (wants_input(s) && s->inside))
 		net_stream_ask(s);
@@ -245,9 +255,9 @@ fill_input(struct net_stream *s, struct net_fault *f)
 			return (NET_STEP_FAILED);
 		}
 		step = net_transport_read(&s->io, at, size, &n, f);
+		buffer_commit(&s->in, n);	/* no byte more was written */
 		if (step != NET_STEP_DONE)
 			return (step);
-		buffer_commit(&s->in, n);
 		s->received += n;
 		/* Less than we asked for, and nothing inside: the socket is
 		 * empty and its event will tell.  Saves the read that only
@@ -453,6 +463,32 @@ handshake(struct net_stream *s)
 }
 
 static void
+proxy_header(struct net_stream *s)
+{
+	struct net_proxyproto h;
+	struct net_fault f;
+
+	switch (net_transport_proxy_header(&s->io, &s->proxied->header, &h,
+	    &f)) {
+	case NET_STEP_WANT_READ:
+	case NET_STEP_WANT_WRITE:
+		return;
+	case NET_STEP_EOF:
+	case NET_STEP_FAILED:
+		stream_fail(s, &f);
+		return;
+	case NET_STEP_DONE:
+		break;
+	}
+	buffer_fini(&s->proxied->header);
+	if (h.has_client)
+		s->peer = h.client;
+	s->proxied->unnamed = h.bytes != 0 && !h.local && !h.has_client;
+	net_stream_set_state(s, NET_STREAM_HANDSHAKE);
+	handshake(s);
+}
+
+static void
 connected(struct net_stream *s)
 {
 	struct net_fault f;
@@ -495,6 +531,9 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	case NET_STREAM_CONNECTING:
 		connected(s);
 		break;
+	case NET_STREAM_PROXY_HEADER:
+		proxy_header(s);
+		break;
 	case NET_STREAM_HANDSHAKE:
 		handshake(s);
 		break;
@@ -526,6 +565,17 @@ net_stream_look(void *arg)
 	else if (s->inside && wants_input(s))
 		read_turn(s);
 	net_stream_leave(s);
+}
+
+/* Many others worked since we did. */
+void
+net_stream_cool(void *arg)
+{
+	struct net_stream *s = arg;
+
+	obj_check(s, NET_STREAM_MAGIC);
+	if (s->busy == 0)	/* else it is warm again when it leaves */
+		net_transport_rest(&s->io);
 }
 
 void

@@ -19,7 +19,7 @@
 
 /* Base contexts: TLS >= min_version (TLS1_2_VERSION or TLS1_3_VERSION), no
  * renegotiation, no compression, SSL_MODE_ENABLE_PARTIAL_WRITE |
- * ACCEPT_MOVING_WRITE_BUFFER | RELEASE_BUFFERS.  NULL only without memory. */
+ * ACCEPT_MOVING_WRITE_BUFFER.  NULL only without memory. */
 SSL_CTX *net_tls_server_ctx(int min_version);
 SSL_CTX *net_tls_client_ctx(int min_version);
 

@@ -25,6 +25,9 @@
 #include "lib/base/secret.h"
 #include "lib/net/tls.h"
 
+#define PEEK_BYTES	512	/* more than any PROXY header without long TLVs */
+#define TLS_HANDSHAKE	0x16	/* first byte of a ClientHello's record */
+
 #define DROP_BYTES	16384	/* thrown away per call ... */
 #define DROP_CALLS	16	/* ... and calls per turn of the loop */
 
@@ -146,7 +149,8 @@ net_transport_tls(struct net_transport *t, SSL_CTX *ctx, bool server,
 		goto fail;
 	/* stream.c relies on these, whoever made the context. */
 	SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
 	/* One read takes header and body of a record, or many records;
 	 * net_transport_has_inside knows of what stays inside. */
 	SSL_set_read_ahead(ssl, 1);
@@ -218,11 +222,13 @@ ssl_step(SSL *ssl, int ret, int err, bool in_handshake, struct net_fault *f)
 	return (failed_ssl(ssl, in_handshake, f));
 }
 
-/* Nothing stale in the queue or in errno may explain what comes now. */
+/* Nothing stale in the queue or in errno may explain what comes now.  To look
+ * is half the price of clearing an empty queue. */
 static void
 ssl_before(void)
 {
-	ERR_clear_error();
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
 	errno = 0;
 }
 
@@ -234,6 +240,66 @@ net_transport_handshake(struct net_transport *t, struct net_fault *f)
 	ssl_before();
 	ret = SSL_do_handshake(t->ssl);
 	return (ssl_step(t->ssl, ret, errno, true, f));
+}
+
+/* recv() that goes on after a signal. */
+static ssize_t
+receive(int fd, void *out, size_t size, int flags)
+{
+	ssize_t got;
+
+	do {
+		got = recv(fd, out, size, flags);
+	} while (got < 0 && errno == EINTR);
+	return (got);
+}
+
+static enum net_step
+header_cut(const struct buffer *seen, ssize_t got, struct net_fault *f)
+{
+	if (got < 0)
+		return (errno == EAGAIN ? NET_STEP_WANT_READ :
+		    failed_errno(f, errno, NET_RESET));
+	if (buffer_len(seen) == 0)
+		return (failed(f, NET_RESET, "closed before the handshake"));
+	return (failed(f, NET_PROXY_HEADER, "closed inside the PROXY header"));
+}
+
+/*
+ * Peeked at first, since TLS may follow in the same segment.  But what is the
+ * header's for sure leaves the socket at once: left there, it would keep the
+ * socket readable and the loop awake for as long as the rest takes.
+ */
+enum net_step
+net_transport_proxy_header(struct net_transport *t, struct buffer *seen,
+    struct net_proxyproto *h, struct net_fault *f)
+{
+	size_t had = buffer_len(seen), room = NET_PROXYPROTO_BYTES_MAX - had;
+	ssize_t got;
+	char *at;
+	enum rc rc;
+
+	if (room > PEEK_BYTES)
+		room = PEEK_BYTES;
+	if (buffer_reserve(seen, room, &at) != RC_OK)
+		return (failed(f, NET_LOCAL_ERROR, "no memory for input"));
+	if ((got = receive(t->fd, at, room, MSG_PEEK)) <= 0)
+		return (header_cut(seen, got, f));
+	if (had == 0 && at[0] == TLS_HANDSHAKE) {
+		memset(h, 0, sizeof(*h));
+		return (NET_STEP_DONE);
+	}
+	rc = net_proxyproto_read(buffer_data(seen), had + (size_t)got, h);
+	if (rc != RC_OK && rc != RC_MORE)
+		return (failed(f, NET_PROXY_HEADER, rc == RC_LIMIT ?
+		    "PROXY header too long" : "no PROXY header, or a broken one"));
+	if (rc == RC_OK)
+		got = (ssize_t)(h->bytes - had);
+	/* No wait and no surprise: these bytes are there. */
+	if (receive(t->fd, at, (size_t)got, 0) != got)
+		return (failed(f, NET_LOCAL_ERROR, "peeked bytes are gone"));
+	buffer_commit(seen, (size_t)got);
+	return (rc == RC_OK ? NET_STEP_DONE : NET_STEP_WANT_READ);
 }
 
 enum net_step
@@ -249,9 +315,7 @@ net_transport_read(struct net_transport *t, void *out, size_t size, size_t *n,
 		ret = SSL_read_ex(t->ssl, out, size, n);
 		return (ssl_step(t->ssl, ret, errno, false, f));
 	}
-	do {
-		got = recv(t->fd, out, size, 0);
-	} while (got < 0 && errno == EINTR);
+	got = receive(t->fd, out, size, 0);
 	if (got > 0) {
 		*n = (size_t)got;
 		return (NET_STEP_DONE);
@@ -340,6 +404,24 @@ net_transport_has_inside(const struct net_transport *t)
 	    (SSL_pending(t->ssl) > 0 || SSL_has_pending(t->ssl)));
 }
 
+/*
+ * CLEANSE_PLAINTEXT wiped each byte as it was handed out, so that what is left
+ * is ciphertext; but while it is set, OpenSSL wipes the whole buffer once more
+ * before it frees it.  By hand and not by SSL_MODE_RELEASE_BUFFERS, which does
+ * that after each read.  Never inside a record: OpenSSL before 3.0.14 forgets
+ * that it has read the header (CVE-2024-4741).
+ */
+void
+net_transport_rest(struct net_transport *t)
+{
+	if (t->ssl == NULL || net_transport_has_inside(t) ||
+	    strcmp(SSL_rstate_string(t->ssl), "RH") != 0)
+		return;
+	SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+	(void)SSL_free_buffers(t->ssl);		/* not if a write is half out */
+	SSL_set_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 enum net_step
 net_transport_drop(struct net_transport *t)
 {
@@ -370,9 +452,12 @@ net_transport_is_quiet(struct net_transport *t)
 	char byte;
 	int ret;
 
+	/* Nearly always nothing is there, and this is the cheapest way to
+	 * see it; what is inside already was looked at when it came. */
+	if (receive(t->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN)
+		return (true);
 	if (t->ssl == NULL)
-		return (recv(t->fd, &byte, 1, MSG_PEEK) < 0 &&
-		    errno == EAGAIN);
+		return (false);
 	/* A look inside: session tickets come late and are no answer. */
 	ssl_before();
 	ret = SSL_peek_ex(t->ssl, &byte, 1, &n);

@@ -4,7 +4,7 @@
  * Context:   lib/net and its tests only; the loop's thread; never blocks.
  *
  * Everything that differs between a plain and a TLS socket is behind these
- * five steps; stream.c is the same for both.  OpenSSL's error queue is empty
+ * steps; stream.c is the same for both.  OpenSSL's error queue is empty
  * before and after each of them.
  */
 #ifndef RELAY_NET_TRANSPORT_PRIVATE_H
@@ -15,6 +15,8 @@
 
 #include <openssl/ssl.h>
 
+#include "lib/base/buffer.h"
+#include "lib/net/proxyproto.h"
 #include "lib/net/stream.h"
 
 struct net_transport {
@@ -49,6 +51,14 @@ enum net_step net_transport_connect(struct net_transport *,
 enum net_step net_transport_connected(struct net_transport *,
     struct net_fault *);
 
+/*
+ * Take the PROXY header off the socket and not one byte more: OpenSSL reads
+ * there next.  `seen` keeps what came of it between calls.  DONE (*h tells of
+ * no client and no bytes when TLS begins at once), WANT_READ or FAILED.
+ */
+enum net_step net_transport_proxy_header(struct net_transport *,
+    struct buffer *seen, struct net_proxyproto *h, struct net_fault *);
+
 /* Put TLS on the socket; server_name may be NULL.  RC_OK or RC_NOMEM. */
 enum rc net_transport_tls(struct net_transport *, SSL_CTX *, bool server,
     const char *server_name, SSL_SESSION *) must_check;
@@ -70,6 +80,9 @@ enum net_step net_transport_end(struct net_transport *, struct net_fault *);
 
 /* Bytes that left the socket wait inside: no event will tell of them. */
 bool net_transport_has_inside(const struct net_transport *);
+
+/* Nothing is being read or written: give OpenSSL's buffers back. */
+void net_transport_rest(struct net_transport *);
 
 /* Read and forget: WANT_READ (nothing more now), DONE (stopped early to be
  * fair to others), EOF or FAILED. */

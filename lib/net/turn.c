@@ -1,4 +1,4 @@
-/* net/turn.c - who wants a look before the loop waits. */
+/* net/turn.c - who wants a look before the loop waits, and who is warm. */
 #include "lib/net/turn_private.h"
 
 #include <stdlib.h>
@@ -12,6 +12,8 @@ struct net_turn {
 	struct net_turn_list	asked;
 	struct net_turn_list	watched;
 	struct net_turn_list	now;		/* being looked at */
+	struct net_turn_list	warm;		/* who worked last is last */
+	unsigned		n_warm;
 	unsigned		refs;
 };
 
@@ -29,6 +31,7 @@ net_turn_ref(struct loop *loop)
 		TAILQ_INIT(&t->asked);
 		TAILQ_INIT(&t->watched);
 		TAILQ_INIT(&t->now);
+		TAILQ_INIT(&t->warm);
 		loop_idle_add(loop, on_idle, t);
 	}
 	t->refs++;
@@ -45,22 +48,25 @@ net_turn_unref(struct net_turn **tp)
 	if (--t->refs != 0)
 		return;
 	ensure(TAILQ_EMPTY(&t->asked) && TAILQ_EMPTY(&t->watched) &&
-	    TAILQ_EMPTY(&t->now));
+	    TAILQ_EMPTY(&t->now) && TAILQ_EMPTY(&t->warm));
 	loop_idle_del(t->loop, on_idle, t);
 	t->magic = 0;
 	free(t);
 }
 
 void
-net_turn_init(struct net_turn_item *item, net_turn_cb *look, void *arg)
+net_turn_init(struct net_turn_item *item, net_turn_cb *look, net_turn_cb *cool,
+    void *arg)
 {
 	item->on = NULL;
+	item->warm_in = NULL;
 	item->look = look;
+	item->cool = cool;
 	item->arg = arg;
 }
 
-void
-net_turn_forget(struct net_turn_item *item)
+static void
+take_off(struct net_turn_item *item)
 {
 	if (item->on != NULL)
 		TAILQ_REMOVE(item->on, item, link);
@@ -70,9 +76,43 @@ net_turn_forget(struct net_turn_item *item)
 static void
 put(struct net_turn_list *list, struct net_turn_item *item)
 {
-	net_turn_forget(item);
+	take_off(item);
 	TAILQ_INSERT_TAIL(list, item, link);
 	item->on = list;
+}
+
+static void
+not_warm(struct net_turn_item *item)
+{
+	struct net_turn *t = item->warm_in;
+
+	if (t == NULL)
+		return;
+	TAILQ_REMOVE(&t->warm, item, warm_link);
+	t->n_warm--;
+	item->warm_in = NULL;
+}
+
+void
+net_turn_forget(struct net_turn_item *item)
+{
+	take_off(item);
+	not_warm(item);
+}
+
+void
+net_turn_warm(struct net_turn *t, struct net_turn_item *item)
+{
+	struct net_turn_item *oldest;
+
+	not_warm(item);
+	TAILQ_INSERT_TAIL(&t->warm, item, warm_link);
+	item->warm_in = t;
+	if (++t->n_warm <= NET_TURN_WARM_MAX)
+		return;
+	oldest = TAILQ_FIRST(&t->warm);
+	not_warm(oldest);
+	oldest->cool(oldest->arg);
 }
 
 void
@@ -114,7 +154,7 @@ on_idle(void *arg)
 	move(&t->now, &t->watched);
 	/* From the front, one by one: a look may close any of the others. */
 	while ((item = TAILQ_FIRST(&t->now)) != NULL) {
-		net_turn_forget(item);
+		take_off(item);
 		item->look(item->arg);
 	}
 	net_turn_unref(&t);

@@ -175,6 +175,56 @@ test_timer(void **state)
 	loop_free(&loop);
 }
 
+/* Moved away, back, stopped and started again: it fires when it was last told
+ * to, once, whatever libevent still has of its earlier deadlines. */
+static void
+test_timer_moved(void **state)
+{
+	struct loop *loop = loop_new();
+	struct timer t;
+	unsigned n = 0;
+	uint64_t from;
+
+	(void)state;
+	timer_init(&t, loop, on_timer, &n);
+	from = clock_mono_ms();
+	timer_start_ms(&t, 1);
+	timer_start_ms(&t, 40);
+	while (n == 0)
+		loop_turn(loop, true);
+	assert_true(clock_mono_ms() - from >= 40);
+	/* A deadline that was stopped is not the next one's. */
+	from = clock_mono_ms();
+	timer_start_ms(&t, 5);
+	timer_stop(&t);
+	assert_false(timer_running(&t));
+	timer_start_ms(&t, 60);
+	while (n == 1)
+		loop_turn(loop, true);
+	assert_true(clock_mono_ms() - from >= 60);
+	assert_int_equal(n, 2);
+	/* Far away, then near, then at once; taken back; gone before it fires. */
+	from = clock_mono_ms();
+	timer_start_ms(&t, 3600 * 1000);
+	timer_start_ms(&t, 20);
+	while (n == 2)
+		loop_turn(loop, true);
+	assert_in_range(clock_mono_ms() - from, 20, 1000);
+	timer_start_ms(&t, 1000);
+	timer_start_ms(&t, 0);
+	loop_turn(loop, true);
+	assert_int_equal(n, 4);
+	timer_start_ms(&t, 0);
+	timer_stop(&t);
+	loop_turn(loop, true);
+	assert_int_equal(n, 4);
+	timer_start_ms(&t, 0);
+	timer_fini(&t);
+	loop_turn(loop, true);
+	assert_int_equal(n, 4);
+	loop_free(&loop);
+}
+
 static void
 test_clocks(void **state)
 {
@@ -195,6 +245,7 @@ main(void)
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_run_and_stop),
 		cmocka_unit_test(test_timer),
+		cmocka_unit_test(test_timer_moved),
 		cmocka_unit_test(test_clocks),
 	};
 

@@ -20,6 +20,8 @@ test_lookup(void **state)
 		enum http_field_id	id;
 	} rows[] = {
 		{ "Accept-Encoding", HTTP_FIELD_ACCEPT_ENCODING },
+		{ "Api-Key", HTTP_FIELD_API_KEY },
+		{ "X-EVERVAULT-API-KEY", HTTP_FIELD_API_KEY },
 		{ "AUTHORIZATION", HTTP_FIELD_AUTHORIZATION },
 		{ "connection", HTTP_FIELD_CONNECTION },
 		{ "Content-Encoding", HTTP_FIELD_CONTENT_ENCODING },
@@ -52,6 +54,8 @@ test_lookup(void **state)
 		{ "Hos", HTTP_FIELD_OTHER },
 		{ "Hostt", HTTP_FIELD_OTHER },
 		{ "Content_Length", HTTP_FIELD_OTHER },
+		{ "Api_Key", HTTP_FIELD_OTHER },
+		{ "X-Api-Key", HTTP_FIELD_OTHER },
 		{ "Transfer\rEncoding", HTTP_FIELD_OTHER },
 		{ "X-Evervault-Error-Codes", HTTP_FIELD_OTHER },
 		{ "Accept", HTTP_FIELD_OTHER },

@@ -141,6 +141,138 @@ test_equal(void **state)
 	}
 }
 
+static void
+test_cidr_parse(void **state)
+{
+	static const struct {
+		const char	*text;
+		sa_family_t	family;		/* 0: RC_SYNTAX */
+		unsigned	bits;
+	} cases[] = {
+		{ "10.0.0.0/8", AF_INET, 8 },
+		{ "10.1.2.3", AF_INET, 32 },
+		{ "10.1.2.3/32", AF_INET, 32 },
+		{ "10.1.2.3/9", AF_INET, 9 },
+		{ "0.0.0.0/0", AF_INET, 0 },
+		{ "2001:DB8::/32", AF_INET6, 32 },
+		{ "::1", AF_INET6, 128 },
+		{ "::/0", AF_INET6, 0 },
+		{ "[::1]/128", AF_INET6, 128 },
+		{ "::ffff:10.0.0.0/104", AF_INET, 8 },
+		{ "::ffff:10.0.0.1", AF_INET, 32 },
+		{ "::ffff:0:0/96", AF_INET, 0 },
+		{ "::ffff:0:0/95", AF_INET6, 95 },
+		{ "", 0, 0 },
+		{ "/8", 0, 0 },
+		{ "10.0.0.0/", 0, 0 },
+		{ "10.0.0.0/33", 0, 0 },
+		{ "::/129", 0, 0 },
+		{ "10.0.0.0/-1", 0, 0 },
+		{ "10.0.0.0/8/8", 0, 0 },
+		{ "10.0.0.0/8 ", 0, 0 },
+		{ " 10.0.0.0/8", 0, 0 },
+		{ "10.0.0.0/255.0.0.0", 0, 0 },
+		{ "10.0.0/8", 0, 0 },
+		{ "10/8", 0, 0 },
+		{ "10.0.0.0:80", 0, 0 },
+		{ "fe80::1%lo/64", 0, 0 },
+		{ "proxy.test/8", 0, 0 },
+		{ "unix:/a", 0, 0 },
+		{ "10.0.0.0/18446744073709551624", 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct net_cidr c;
+		enum rc rc = net_cidr_parse(cases[i].text, &c);
+
+		if (rc != (cases[i].family != 0 ? RC_OK : RC_SYNTAX))
+			fail_msg("%s: %s", cases[i].text, rc_name(rc));
+		if (rc != RC_OK)
+			continue;
+		assert_int_equal(c.family, cases[i].family);
+		assert_int_equal(c.bits, cases[i].bits);
+	}
+}
+
+static void
+test_cidr_has(void **state)
+{
+	static const struct {
+		const char	*block, *addr;
+		bool		has;
+	} cases[] = {
+		{ "10.0.0.0/8", "10.255.0.1:80", true },
+		{ "10.0.0.0/8", "11.0.0.0:80", false },
+		{ "10.0.0.0/8", "9.255.255.255:80", false },
+		{ "10.1.2.3/8", "10.9.9.9:80", true },	/* bits behind it */
+		{ "10.1.2.3", "10.1.2.3:80", true },
+		{ "10.1.2.3", "10.1.2.2:80", false },
+		{ "192.0.2.128/25", "192.0.2.127:1", false },
+		{ "192.0.2.128/25", "192.0.2.128:1", true },
+		{ "192.0.2.0/31", "192.0.2.1:1", true },
+		{ "192.0.2.0/31", "192.0.2.2:1", false },
+		{ "128.0.0.0/1", "255.0.0.1:1", true },
+		{ "128.0.0.0/1", "127.0.0.1:1", false },
+		{ "0.0.0.0/0", "203.0.113.9:1", true },
+		{ "0.0.0.0/0", "[2001:db8::1]:1", false },
+		{ "::/0", "[2001:db8::1]:1", true },
+		{ "2001:db8::/33", "[2001:db8:7fff::1]:1", true },
+		{ "2001:db8::/33", "[2001:db8:8000::1]:1", false },
+		{ "2001:db8::1", "[2001:db8::1]:1", true },
+		{ "2001:db8::1", "[2001:db8::2]:1", false },
+		/* a dual-stack socket's way to write an IPv4 peer */
+		{ "10.0.0.0/8", "[::ffff:10.1.1.1]:1", true },
+		{ "10.0.0.0/8", "[::ffff:11.1.1.1]:1", false },
+		{ "0.0.0.0/0", "[::ffff:11.1.1.1]:1", true },
+		{ "::ffff:10.0.0.0/104", "10.1.1.1:1", true },
+		{ "::ffff:10.0.0.0/104", "11.1.1.1:1", false },
+		{ "::/0", "10.1.1.1:1", false },
+		{ "::/0", "[::ffff:10.1.1.1]:1", false },
+		{ "10.0.0.0/8", "[::10.1.1.1]:1", false },
+		{ "10.0.0.0/8", "[a00::]:1", false },
+		{ "::/0", "unix:/a", false },
+		{ "0.0.0.0/0", "unix:/a", false },
+	};
+	struct net_addr none = { .len = 0 };
+	struct net_cidr c;
+	struct net_addr a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(net_cidr_parse(cases[i].block, &c), RC_OK);
+		assert_int_equal(net_addr_parse(cases[i].addr, &a), RC_OK);
+		if (net_cidr_has(&c, &a) != cases[i].has)
+			fail_msg("%s, %s", cases[i].block, cases[i].addr);
+		assert_false(net_cidr_has(&c, &none));
+	}
+}
+
+static void
+test_ip_alone(void **state)
+{
+	static const struct {
+		const char *addr, *ip;
+	} cases[] = {
+		{ "127.0.0.1:80", "127.0.0.1" },
+		{ "[::1]:80", "::1" },
+		{ "[::ffff:10.1.2.3]:80", "10.1.2.3" },
+		{ "[2001:db8::5]:80", "2001:db8::5" },
+	};
+	char ip[NET_ADDR_IP_BYTES];
+	struct net_addr a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(net_addr_parse(cases[i].addr, &a), RC_OK);
+		assert_int_equal(net_addr_ip(&a, ip), RC_OK);
+		assert_string_equal(ip, cases[i].ip);
+	}
+	assert_int_equal(net_addr_parse("unix:/a", &a), RC_OK);
+	assert_int_equal(net_addr_ip(&a, ip), RC_SYNTAX);
+	assert_string_equal(ip, "");
+}
+
 int
 main(void)
 {
@@ -149,6 +281,9 @@ main(void)
 		cmocka_unit_test(test_unix_path_limits),
 		cmocka_unit_test(test_from_ip),
 		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_cidr_parse),
+		cmocka_unit_test(test_cidr_has),
+		cmocka_unit_test(test_ip_alone),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

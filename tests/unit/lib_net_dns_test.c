@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/loop.h"
 #include "lib/base/object.h"
@@ -44,6 +45,15 @@ static const struct record zone[] = {
 	{ "steady-alias.test", TYPE_CNAME, 300, "steady.test" },
 	{ "big.test", TYPE_A, 60, "192.0.2.6" },	/* over TCP only */
 	{ "empty.test", 16, 60, "" },		/* there, without addresses */
+	{ "turns.test", TYPE_A, 60, "192.0.2.10" },
+	{ "turns.test", TYPE_A, 60, "192.0.2.11" },
+	{ "turns.test", TYPE_AAAA, 60, "2001:db8::10" },
+	{ "turns.test", TYPE_AAAA, 60, "2001:db8::11" },
+	{ "turns.test", TYPE_AAAA, 60, "2001:db8::12" },
+	{ "half.test", TYPE_A, 60, "192.0.2.12" },
+	{ "half.test", TYPE_AAAA, 60, "2001:db8::13" },
+	{ "brief4.test", TYPE_A, 1, "192.0.2.13" },
+	{ "brief4.test", TYPE_AAAA, 300, "2001:db8::14" },
 };
 #define N_ZONE	(sizeof(zone) / sizeof(zone[0]))
 
@@ -53,6 +63,10 @@ static struct {
 	int		udp, tcp;
 	struct net_dns	*dns;
 	unsigned	queries, tcp_queries;
+	unsigned	silent_type, failing_type;	/* of half.test; 0: none */
+	uint8_t		held[512];	/* the question it is silent about */
+	struct sockaddr_storage held_from;
+	socklen_t	held_len;
 } t;
 
 static size_t
@@ -158,12 +172,14 @@ reply(const unsigned char *q, unsigned char *out, bool tcp)
 	q_end = at + 4;
 	t.queries++;
 	t.tcp_queries += tcp ? 1 : 0;
-	if (strcmp(name, "silent.test") == 0)
+	if (strcmp(name, "silent.test") == 0 ||
+	    (strcmp(name, "half.test") == 0 && type == t.silent_type))
 		return (0);
 	memcpy(out, q, q_end);
 	at = q_end;
 	cut = strcmp(name, "big.test") == 0 && !tcp;
-	if (strcmp(name, "servfail.test") == 0)
+	if (strcmp(name, "servfail.test") == 0 ||
+	    (strcmp(name, "half.test") == 0 && type == t.failing_type))
 		rcode = RCODE_SERVFAIL;
 	else if (!known(name))
 		rcode = RCODE_NXDOMAIN;
@@ -194,8 +210,14 @@ on_udp(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	n = recvfrom(fd, q, sizeof(q), 0, (struct sockaddr *)&from, &len);
-	if (n < 17 || (size = reply(q, out, false)) == 0)
+	if (n < 17)
 		return;
+	if ((size = reply(q, out, false)) == 0) {
+		memcpy(t.held, q, (size_t)n);
+		t.held_from = from;
+		t.held_len = len;
+		return;
+	}
 	ensure(sendto(fd, out, size, 0, (struct sockaddr *)&from, len) ==
 	    (ssize_t)size);
 }
@@ -237,22 +259,39 @@ on_tcp(evutil_socket_t fd, short what, void *arg)
 	event_add(t.ev_conn, NULL);
 }
 
-static int
-setup(void **state)
+/* One port for both, though somebody may have that of the first for TCP. */
+static uint16_t
+bind_both(void)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	socklen_t len = sizeof(in);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (int i = 0; i < 50; i++) {
+		in.sin_port = 0;
+		t.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		ensure(bind(t.udp, (struct sockaddr *)&in, sizeof(in)) == 0);
+		ensure(getsockname(t.udp, (struct sockaddr *)&in, &len) == 0);
+		t.tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (bind(t.tcp, (struct sockaddr *)&in, sizeof(in)) == 0)
+			return (ntohs(in.sin_port));
+		fd_close(&t.udp);
+		fd_close(&t.tcp);
+	}
+	fail_msg("no port for UDP and TCP");
+	return (0);
+}
+
+static int
+setup(void **state)
+{
 	char servers[64];
+	uint16_t port;
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
 	t.loop = loop_new();
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	t.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ensure(bind(t.udp, (struct sockaddr *)&in, sizeof(in)) == 0);
-	ensure(getsockname(t.udp, (struct sockaddr *)&in, &len) == 0);
-	t.tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ensure(bind(t.tcp, (struct sockaddr *)&in, sizeof(in)) == 0);
+	port = bind_both();
 	ensure(listen(t.tcp, 4) == 0);
 	t.ev_udp = event_new(loop_base(t.loop), t.udp, EV_READ | EV_PERSIST,
 	    on_udp, NULL);
@@ -260,8 +299,7 @@ setup(void **state)
 	    on_tcp, NULL);
 	event_add(t.ev_udp, NULL);
 	event_add(t.ev_tcp, NULL);
-	(void)snprintf(servers, sizeof(servers), "127.0.0.1:%u",
-	    ntohs(in.sin_port));
+	(void)snprintf(servers, sizeof(servers), "127.0.0.1:%u", port);
 	t.dns = net_dns_new(t.loop, servers);
 	return (0);
 }
@@ -329,6 +367,9 @@ test_answers(void **state)
 		    "[2001:db8::1]:443 192.0.2.1:443 192.0.2.2:443" },
 		{ "BOTH.test.", RC_OK,
 		    "[2001:db8::1]:443 192.0.2.1:443 192.0.2.2:443" },
+		{ "turns.test", RC_OK,
+		    "[2001:db8::10]:443 192.0.2.10:443 [2001:db8::11]:443 "
+		    "192.0.2.11:443 [2001:db8::12]:443" },
 		{ "v4.test", RC_OK, "192.0.2.3:443" },
 		{ "alias.test", RC_OK, "192.0.2.5:443" },
 		{ "big.test", RC_OK, "192.0.2.6:443" },
@@ -435,6 +476,90 @@ test_smallest_ttl(void **state)
 		(void)ask(cases[i].host);
 		assert_int_equal(t.queries != queries, cases[i].again);
 	}
+}
+
+/* One family has a short life: only that one is asked for again, and the
+ * other's addresses stay. */
+static void
+test_families_age_apart(void **state)
+{
+	struct answer a;
+	struct timer timer;
+	unsigned queries;
+
+	(void)state;
+	assert_int_equal(ask("brief4.test").n, 2);
+	queries = t.queries;
+	waited = false;
+	timer_init(&timer, t.loop, on_waited, NULL);
+	timer_start_ms(&timer, 1050);
+	while (!waited)
+		loop_turn(t.loop, true);
+	timer_fini(&timer);
+	a = ask("brief4.test");
+	assert_int_equal(t.queries, queries + 1);
+	assert_int_equal(a.n, 2);
+	assert_string_equal(a.text[0], "[2001:db8::14]:443");
+	assert_string_equal(a.text[1], "192.0.2.13:443");
+}
+
+/* A server that fails for one family, or never answers: the other's addresses
+ * come, soon, and nobody waits a second time. */
+static void
+test_one_family_is_enough(void **state)
+{
+	static const struct {
+		unsigned	silent, failing;
+		const char	*addr;
+	} cases[] = {
+		{ TYPE_AAAA, 0, "192.0.2.12:443" },
+		{ TYPE_A, 0, "[2001:db8::13]:443" },
+		{ 0, TYPE_AAAA, "192.0.2.12:443" },
+		{ 0, TYPE_A, "[2001:db8::13]:443" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t start_ms = clock_mono_ms();
+		struct answer a;
+
+		t.silent_type = cases[i].silent;
+		t.failing_type = cases[i].failing;
+		a = ask("half.test");
+		assert_int_equal(a.rc, RC_OK);
+		assert_int_equal(a.n, 1);
+		assert_string_equal(a.text[0], cases[i].addr);
+		/* A query's first try alone lasts a second. */
+		assert_in_range(clock_mono_ms() - start_ms,
+		    cases[i].silent != 0 ? 45 : 0, 800);
+		/* Known from now on: told without waiting for any event. */
+		memset(&a, 0, sizeof(a));
+		(void)net_dns_resolve(t.dns, "half.test", 443, on_answer, &a);
+		for (int turn = 0; turn < 3; turn++)
+			loop_turn(t.loop, false);
+		assert_int_equal(a.calls, 1);
+		assert_int_equal(a.n, 1);
+		(void)teardown(state);
+		(void)setup(state);
+	}
+}
+
+/* The late answer is kept for who asks next. */
+static void
+test_late_family_joins(void **state)
+{
+	unsigned char out[2048];
+	size_t size;
+
+	(void)state;
+	t.silent_type = TYPE_AAAA;
+	assert_int_equal(ask("half.test").n, 1);
+	t.silent_type = 0;
+	size = reply(t.held, out, false);
+	assert_true(sendto(t.udp, out, size, 0,
+	    (struct sockaddr *)&t.held_from, t.held_len) == (ssize_t)size);
+	while (ask("half.test").n == 1)
+		;
+	assert_int_equal(ask("half.test").n, 2);
 }
 
 static void
@@ -583,6 +708,12 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_cache, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_smallest_ttl, setup,
 		    teardown),
+		cmocka_unit_test_setup_teardown(test_families_age_apart,
+		    setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_family_is_enough,
+		    setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late_family_joins,
+		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_waiters_one_query,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(

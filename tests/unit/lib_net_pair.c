@@ -212,13 +212,22 @@ void
 pair_open(struct pair *p, enum medium medium, SSL_CTX *server,
     SSL_CTX *client, const char *name, int send_buffer_bytes, bool wait)
 {
+	pair_open_on(p, loop_new(), medium, server, client, name,
+	    send_buffer_bytes, wait);
+}
+
+void
+pair_open_on(struct pair *p, struct loop *loop, enum medium medium,
+    SSL_CTX *server, SSL_CTX *client, const char *name, int send_buffer_bytes,
+    bool wait)
+{
 	struct net_stream_connect c = { .ctx = client, .server_name = name,
 		.send_buffer_bytes = send_buffer_bytes };
 	struct net_addr addr;
 	int fd;
 
 	memset(p, 0, sizeof(*p));
-	p->loop = loop_new();
+	p->loop = loop;
 	end_init(&p->client);
 	end_init(&p->server);
 	p->listener = listen_on(medium, &addr);

@@ -54,6 +54,10 @@ int listen_on(enum medium, struct net_addr *);
  * `wait`.  send_buffer_bytes: 0 = the system's. */
 void pair_open(struct pair *, enum medium, SSL_CTX *server, SSL_CTX *client,
     const char *name, int send_buffer_bytes, bool wait);
+/* The same on a loop that others use too, and the caller frees: end_fini for
+ * both ends instead of pair_close. */
+void pair_open_on(struct pair *, struct loop *, enum medium, SSL_CTX *server,
+    SSL_CTX *client, const char *name, int send_buffer_bytes, bool wait);
 void pair_close(struct pair *);
 
 /* Turn the loop until cond is true; fails the test after many turns. */

@@ -118,6 +118,56 @@ test_append_while_blocked(void **state)
 	}
 }
 
+/* What one stream read goes out on another: all of it, a part, behind other
+ * output, and not at all. */
+static void
+test_move(void **state)
+{
+	const size_t sizes[] = { 10, 5000, 60000 };
+	struct net_stream *to;
+	struct buffer from;
+	struct pair p;
+
+	(void)state;
+	for (size_t i = 0; i < STREAM_KINDS * 3; i++) {
+		size_t size = sizes[i / STREAM_KINDS];
+		const char *mem;
+
+		kind_open(&p, &stream_kinds[i % STREAM_KINDS], 0);
+		to = p.client.s;
+		buffer_init(&from, 0, true);
+		for (size_t n = 0; n < size; n++)
+			buffer_put(&from, &(char){ pattern_at(n) }, 1);
+		assert_int_equal(net_stream_move(to, &from, 0), RC_OK);
+		assert_int_equal(net_stream_move(to, &from, 3), RC_OK);
+		assert_int_equal(buffer_len(&from), size - 3);
+		assert_int_equal(net_stream_move(to, &from, size - 3), RC_OK);
+		assert_int_equal(buffer_len(&from), 0);
+		assert_int_equal(net_stream_unsent(to), size);
+		net_stream_flush(to);
+		/* The whole, and nothing before it: large ones change hands. */
+		for (size_t n = size; n < 2 * size; n++)
+			buffer_put(&from, &(char){ pattern_at(n) }, 1);
+		mem = from.mem;
+		while (net_stream_unsent(to) != 0)
+			loop_turn(p.loop, true);
+		assert_int_equal(net_stream_move(to, &from, size), RC_OK);
+		assert_true((to->out.mem == mem) == (size >= 5000));
+		assert_int_equal(buffer_len(&from), 0);
+		while (buffer_len(&p.server.got) < 2 * size)
+			loop_turn(p.loop, true);
+		assert_true(end_got_pattern(&p.server, 2 * size));
+		/* Failure leaves what was to be sent where it is. */
+		buffer_puts(&from, "rest");
+		net_stream_shutdown(to);
+		assert_int_equal(net_stream_move(to, &from, 2), RC_IO);
+		assert_int_equal(net_stream_move(to, &from, 4), RC_IO);
+		assert_string_equal(buffer_cstr(&from), "rest");
+		buffer_fini(&from);
+		pair_close(&p);
+	}
+}
+
 /* Bytes between the two ends pass one at a time. */
 struct pump {
 	int	a, b;
@@ -497,6 +547,7 @@ main(void)
 		cmocka_unit_test(test_ask_and_answer),
 		cmocka_unit_test(test_megabyte_both_ways),
 		cmocka_unit_test(test_append_while_blocked),
+		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_handshake_cut_anywhere),
 		cmocka_unit_test(test_pause_and_high_water),

@@ -55,7 +55,7 @@ test_base_contexts(void **state)
 	SSL_CTX *server = net_tls_server_ctx(TLS1_2_VERSION);
 	SSL_CTX *client = net_tls_client_ctx(TLS1_3_VERSION);
 	const long modes = SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS;
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER;
 	const uint64_t options = SSL_OP_NO_RENEGOTIATION |
 	    SSL_OP_NO_COMPRESSION | SSL_OP_CLEANSE_PLAINTEXT;
 
