@@ -112,6 +112,23 @@ check_server_name(const char *value)
 	return (NULL);
 }
 
+static const char *
+check_cidr(const char *value)
+{
+	const char *slash = strchr(value, '/');
+	struct span ip = { value, slash != NULL ? (size_t)(slash - value) :
+	    strlen(value) };
+	char host[HOST_BYTES];
+	uint64_t bits;
+
+	if (host_canonical(ip, host) != RC_OK || !host_is_ip(host))
+		return ("not an IP address");
+	if (slash != NULL && (string_u64(span_of(slash + 1), &bits) != RC_OK ||
+	    bits > (strchr(host, ':') != NULL ? 128 : 32)))
+		return ("the prefix length is not a number the address has bits for");
+	return (NULL);
+}
+
 /* NULL when the value is fine. */
 static const char *
 fault_of(const struct option *o, const char *folder, const char *value)
@@ -146,6 +163,8 @@ fault_of(const struct option *o, const char *folder, const char *value)
 		return (check_socket(folder, value));
 	case CHECK_SERVER_NAME:
 		return (check_server_name(value));
+	case CHECK_CIDR:
+		return (check_cidr(value));
 	}
 	return ("cannot be checked");
 }

@@ -81,6 +81,10 @@ struct conf {
 	size_t			n_certificates;
 	char			*upstream_ca_file; /* extra trust for all
 						   destinations; "" none */
+	char			**trusted_proxies; /* CIDR blocks whose PROXY
+						   headers and X-Forwarded-*
+						   are believed */
+	size_t			n_trusted_proxies;
 
 	char			**engines;	/* engine = { "unix:...", "host:port" } */
 	size_t			n_engines;
@@ -100,9 +104,16 @@ struct conf {
 	unsigned		write_timeout_ms;	/* 30000 without progress */
 	unsigned		linger_ms;		/* 2000 */
 	unsigned		min_body_rate;		/* bytes/s, 0 = off; 64 */
+	unsigned		min_read_rate;		/* bytes/s, 0 = off; 64 */
+	unsigned		expect_timeout_ms;	/* 1000: then we say 100 */
+	unsigned		tunnel_idle_ms;		/* 300000 */
 	/* origin side */
 	unsigned		connect_timeout_ms;	/* 5000: TCP + TLS */
 	unsigned		response_timeout_ms;	/* 60000: until the head */
+	unsigned		origin_body_timeout_ms;	/* 60000 without progress */
+	unsigned		connect_attempt_delay_ms; /* 250: next address beside */
+	unsigned		origin_max_fails;	/* 5 in a row: circuit opens; 0 off */
+	unsigned		origin_fail_ms;		/* 2000: how long it stays open */
 	unsigned		origin_idle_ms;		/* 30000 pooled */
 	unsigned		origin_pool_size;	/* 64 idle per origin */
 	/* limits */
@@ -113,6 +124,7 @@ struct conf {
 	uint64_t		max_body_bytes;		/* with selectors, 8 MiB */
 	uint64_t		max_held_bytes;		/* bodies held by a worker, 256 MiB */
 	unsigned		max_body_fields;	/* 65536 */
+	unsigned		stream_buffer_bytes;	/* decrypting responses, 256 KiB */
 	/* life */
 	unsigned		drain_timeout_ms;	/* 30000 */
 	bool			seccomp;		/* true */

@@ -34,7 +34,8 @@ enum option_check {
 	CHECK_LINK,		/* unix:PATH or host:port */
 	CHECK_BIND,		/* unix:PATH or IP:port */
 	CHECK_SOCKET,		/* a path short enough for a Unix socket */
-	CHECK_SERVER_NAME	/* host name, *.name, or IP */
+	CHECK_SERVER_NAME,	/* host name, *.name, or IP */
+	CHECK_CIDR		/* IP or IP/bits */
 };
 
 /* Flags of an option. */

@@ -125,6 +125,11 @@ static const struct option relay_options[] = {
 	PATH("upstream_ca_file", AT(upstream_ca_file), CHECK_NONE, 0, NULL,
 	    "PEM file of CAs trusted for every destination, beside the "
 	    "system's."),
+	TEXTS("trusted_proxies", AT(trusted_proxies), AT(n_trusted_proxies),
+	    CHECK_CIDR, 0, NULL, "Proxies in front of this one, as IP or "
+	    "IP/bits.  From them a PROXY protocol header (version 1 or 2) says "
+	    "who the client is, and X-Forwarded-* and Forwarded are added to "
+	    "instead of replaced."),
 	TEXTS("engine", AT(engines), AT(n_engines), CHECK_LINK, 0,
 	    "unix:/run/relay/e3.sock",
 	    "Engines to use, as unix:PATH or host:port."),
@@ -156,11 +161,30 @@ static const struct option relay_options[] = {
 	    "answer is not lost to a reset."),
 	UINT("min_body_rate", AT(min_body_rate), "64", 0, 1u << 30,
 	    "bytes per second", "Slowest request body.  0: no limit."),
+	UINT("min_read_rate", AT(min_read_rate), "64", 0, 1u << 30,
+	    "bytes per second", "Slowest reading of an answer.  0: no limit."),
+	UINT("expect_timeout_ms", AT(expect_timeout_ms), "1000", 0, HOUR_MS,
+	    MS, "How long a destination may take to answer a passed on Expect: "
+	    "100-continue before the client is told to go on."),
+	UINT("tunnel_idle_ms", AT(tunnel_idle_ms), "300000", 100, HOUR_MS * 24,
+	    MS, "Longest silence in a tunnel made by Upgrade (WebSocket)."),
 	UINT("connect_timeout_ms", AT(connect_timeout_ms), "5000", 10,
 	    600000, MS, "Longest TCP and TLS handshake with a destination."),
 	UINT("response_timeout_ms", AT(response_timeout_ms), "60000", 10,
 	    HOUR_MS, MS, "Longest wait for the head of a destination's "
 	    "answer."),
+	UINT("origin_body_timeout_ms", AT(origin_body_timeout_ms), "60000",
+	    100, HOUR_MS * 24, MS, "Longest pause inside a destination's "
+	    "answer; server-sent events need more than their ping interval."),
+	UINT("connect_attempt_delay_ms", AT(connect_attempt_delay_ms), "250",
+	    10, 10000, MS, "A destination's next address is tried beside the "
+	    "first after this long (RFC 8305)."),
+	UINT("origin_max_fails", AT(origin_max_fails), "5", 0, 1000,
+	    "failures", "A destination that refused this many connections in "
+	    "a row is not asked for origin_fail_ms.  0: always asked."),
+	UINT("origin_fail_ms", AT(origin_fail_ms), "2000", 10, HOUR_MS, MS,
+	    "How long such a destination is refused at once; then one request "
+	    "tries it."),
 	UINT("origin_idle_ms", AT(origin_idle_ms), "30000", 0, HOUR_MS, MS,
 	    "How long an idle connection to a destination is kept."),
 	UINT("origin_pool_size", AT(origin_pool_size), "64", 0, 65536,
@@ -186,6 +210,9 @@ static const struct option relay_options[] = {
 	  "together.  Beyond it requests with work get 503 overloaded." },
 	UINT("max_body_fields", AT(max_body_fields), "65536", 1, 65536,
 	    "fields", "Most chosen values in one body."),
+	UINT("stream_buffer_bytes", AT(stream_buffer_bytes), "262144", 4096,
+	    64u << 20, "bytes", "An answer that is only decrypted is passed on "
+	    "while it comes once it is longer than this."),
 	UINT("drain_timeout_ms", AT(drain_timeout_ms), "30000", 100, HOUR_MS,
 	    MS, "How long a process that leaves may finish what it has."),
 	FLAG("seccomp", AT(seccomp), "true",

@@ -258,7 +258,7 @@ read_existing(struct relay_reader *r, uint32_t node, void *obj)
 	static const struct relay_choice rules[] = {
 		{ "verify", RELAY_EXISTING_VERIFY },
 		{ "encrypt", RELAY_EXISTING_ENCRYPT },
-		{ "keep", RELAY_CHOICE_LATER },
+		{ "keep", RELAY_EXISTING_KEEP },
 	};
 	struct relay *relay = obj;
 	int rule;
@@ -279,29 +279,36 @@ read_encrypt_empty(struct relay_reader *r, uint32_t node, void *obj)
 }
 
 static enum rc
-read_mismatch_request(struct relay_reader *r, uint32_t node, void *obj)
+read_mismatch_rule(struct relay_reader *r, uint32_t node,
+    enum relay_mismatch *out)
 {
 	static const struct relay_choice rules[] = {
-		{ "reject", 0 },
-		{ "forward", RELAY_CHOICE_LATER },
+		{ "reject", RELAY_MISMATCH_REJECT },
+		{ "forward", RELAY_MISMATCH_FORWARD },
 	};
-	int ignored;
+	int rule;
+	enum rc rc;
 
-	(void)obj;
-	return (relay_read_choice(r, node, rules, RELAY_COUNT(rules), &ignored));
+	rc = relay_read_choice(r, node, rules, RELAY_COUNT(rules), &rule);
+	if (rc == RC_OK)
+		*out = (enum relay_mismatch)rule;
+	return (rc);
+}
+
+static enum rc
+read_mismatch_request(struct relay_reader *r, uint32_t node, void *obj)
+{
+	struct relay *relay = obj;
+
+	return (read_mismatch_rule(r, node, &relay->mismatch_request));
 }
 
 static enum rc
 read_mismatch_response(struct relay_reader *r, uint32_t node, void *obj)
 {
-	static const struct relay_choice rules[] = {
-		{ "forward", 0 },
-		{ "reject", RELAY_CHOICE_LATER },
-	};
-	int ignored;
+	struct relay *relay = obj;
 
-	(void)obj;
-	return (relay_read_choice(r, node, rules, RELAY_COUNT(rules), &ignored));
+	return (read_mismatch_rule(r, node, &relay->mismatch_response));
 }
 
 static enum rc
@@ -311,43 +318,49 @@ read_mismatch(struct relay_reader *r, uint32_t node, void *obj)
 		{ "request", read_mismatch_request, false },
 		{ "response", read_mismatch_response, false },
 	};
-	static const struct relay_choice both[] = {
-		{ "reject", RELAY_CHOICE_LATER },
-		{ "forward", RELAY_CHOICE_LATER },
-	};
-	int ignored;
+	struct relay *relay = obj;
+	enum rc rc;
 
-	if (r->doc->nodes[node].type == BODY_JSON_STRING)
-		return (relay_read_choice(r, node, both, RELAY_COUNT(both),
-		    &ignored));
-	return (relay_read_object(r, node, fields, RELAY_COUNT(fields), obj));
+	if (r->doc->nodes[node].type != BODY_JSON_STRING)
+		return (relay_read_object(r, node, fields, RELAY_COUNT(fields),
+		    obj));
+	rc = read_mismatch_rule(r, node, &relay->mismatch_request);
+	relay->mismatch_response = relay->mismatch_request;
+	return (rc);
 }
 
 static enum rc
 read_undecryptable(struct relay_reader *r, uint32_t node, void *obj)
 {
 	static const struct relay_choice rules[] = {
-		{ "keep", 0 },
-		{ "reject", RELAY_CHOICE_LATER },
+		{ "keep", RELAY_UNDECRYPTABLE_KEEP },
+		{ "reject", RELAY_UNDECRYPTABLE_REJECT },
 	};
-	int ignored;
+	struct relay *relay = obj;
+	int rule;
+	enum rc rc;
 
-	(void)obj;
-	return (relay_read_choice(r, node, rules, RELAY_COUNT(rules), &ignored));
+	rc = relay_read_choice(r, node, rules, RELAY_COUNT(rules), &rule);
+	if (rc == RC_OK)
+		relay->undecryptable = (enum relay_undecryptable)rule;
+	return (rc);
 }
 
 static enum rc
 read_authentication(struct relay_reader *r, uint32_t node, void *obj)
 {
 	static const struct relay_choice kinds[] = {
-		{ "api-key", RELAY_CHOICE_LATER },
+		{ "api-key", 1 },
 	};
-	int ignored;
+	struct relay *relay = obj;
+	int kind;
+	enum rc rc;
 
-	(void)obj;
 	if (r->doc->nodes[node].type == BODY_JSON_NULL)
 		return (RC_OK);
-	return (relay_read_choice(r, node, kinds, RELAY_COUNT(kinds), &ignored));
+	rc = relay_read_choice(r, node, kinds, RELAY_COUNT(kinds), &kind);
+	relay->api_key = rc == RC_OK;
+	return (rc);
 }
 
 /* Accepted and kept in the record, not interpreted. */

@@ -28,13 +28,45 @@
 enum relay_action_kind { RELAY_ENCRYPT, RELAY_DECRYPT };
 enum relay_curve { RELAY_CURVE_R1, RELAY_CURVE_K1 };
 enum relay_key_scope { RELAY_SCOPE_REQUEST, RELAY_SCOPE_FIELD };
-enum relay_existing { RELAY_EXISTING_VERIFY, RELAY_EXISTING_ENCRYPT };
+enum relay_existing {
+	RELAY_EXISTING_VERIFY,	/* what opens for this app passes */
+	RELAY_EXISTING_KEEP,	/* what has the form of a token passes */
+	RELAY_EXISTING_ENCRYPT	/* everything is sealed */
+};
+enum relay_undecryptable { RELAY_UNDECRYPTABLE_KEEP, RELAY_UNDECRYPTABLE_REJECT };
+enum relay_mismatch {
+	RELAY_MISMATCH_DEFAULT,	/* reject what is sealed, forward the rest */
+	RELAY_MISMATCH_REJECT,
+	RELAY_MISMATCH_FORWARD
+};
+
+enum relay_selection_kind {
+	RELAY_SELECT_JSON,	/* a JSONPath */
+	RELAY_SELECT_FORM,	/* a form field's exact name */
+	RELAY_SELECT_HEADER,	/* a field name, any case */
+	RELAY_SELECTION_KINDS
+};
+
+struct relay_selection {
+	enum relay_selection_kind kind;
+	char			*selector;	/* owned: its text */
+	struct body_jsonpath	*path;		/* owned; JSON only */
+	char			*role;		/* owned; NULL: none */
+};
+
+/* The selections of one kind, as lib/body takes them; all views. */
+struct relay_selections {
+	size_t				n;
+	const struct relay_selection	**v;
+	const struct body_jsonpath	**paths;	/* JSON only */
+	struct span			*names;		/* the selectors */
+};
 
 struct relay_action {
 	enum relay_action_kind	kind;
+	struct relay_selection	*selections;	/* owned, in document order */
 	size_t			n_selections;
-	struct body_jsonpath	**paths;	/* owned; one per selection */
-	char			**selectors;	/* owned: their text, for logs */
+	struct relay_selections	of[RELAY_SELECTION_KINDS];	/* owned arrays */
 };
 
 struct relay_route {
@@ -54,6 +86,10 @@ struct relay {
 	enum relay_curve	curve;
 	enum relay_key_scope	key_scope;
 	enum relay_existing	existing;
+	enum relay_undecryptable undecryptable;
+	enum relay_mismatch	mismatch_request;
+	enum relay_mismatch	mismatch_response;
+	bool			api_key;	/* callers must present one */
 	bool			encrypt_empty_strings;
 	/* destination */
 	char			*host;		/* destinationDomain, canonical */
@@ -81,14 +117,22 @@ struct relay_fault {
  * available in this version"), RC_LIMIT with *fault: the first fault in
  * document order.  RC_NOMEM.
  *
- * Levels that design.md's table leaves open: `onMismatch`, `existingTokens`
- * and `onUndecryptable` are fields of the relay.  As the default of
- * `onMismatch` depends on the direction it is an object,
- * {"request": "reject", "response": "forward"}, each optional; as one string
- * it would change one direction at least and is not available.
+ * `onMismatch`, `existingTokens` and `onUndecryptable` are fields of the
+ * relay.  `onMismatch` is an object with a rule for each direction,
+ * {"request": "reject", "response": "forward"}, each optional, or one string
+ * for both.
  */
 enum rc relay_json_parse(struct span json, struct relay **out,
     struct relay_fault *fault) must_check;
+
+/* An action of this list has a selection of this kind. */
+bool relay_actions_select(const struct relay_action *, size_t n,
+    enum relay_selection_kind);
+/* An action of this list has a header selection of this name. */
+bool relay_actions_name_field(const struct relay_action *, size_t n,
+    struct span name);
+/* An action of this list encrypts. */
+bool relay_actions_encrypt(const struct relay_action *, size_t n);
 
 struct relay *relay_ref(struct relay *);
 void relay_unref(struct relay **);

@@ -10,6 +10,9 @@
 
 #include "conf/conf_private.h"
 
+#define CIDR_BITS							\
+	"the prefix length is not a number the address has bits for"
+
 static void
 test_values(void **state)
 {
@@ -50,6 +53,30 @@ test_values(void **state)
 		    "a wildcard needs a name of two labels behind it" },
 		{ CHECK_SERVER_NAME, "a.*.test", "not a server name" },
 		{ CHECK_SERVER_NAME, "", "not a server name" },
+		{ CHECK_CIDR, "192.0.2.1", NULL },
+		{ CHECK_CIDR, "192.0.2.0/24", NULL },
+		{ CHECK_CIDR, "0.0.0.0/0", NULL },
+		{ CHECK_CIDR, "192.0.2.1/32", NULL },
+		{ CHECK_CIDR, "2001:db8::/32", NULL },
+		{ CHECK_CIDR, "::1", NULL },
+		{ CHECK_CIDR, "::/128", NULL },
+		{ CHECK_CIDR, "192.0.2.1/33", CIDR_BITS },
+		{ CHECK_CIDR, "::/129", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/-1", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/+8", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/ 8", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/8x", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/8/8", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/255.255.255.0", CIDR_BITS },
+		{ CHECK_CIDR, "192.0.2.0/18446744073709551624", CIDR_BITS },
+		{ CHECK_CIDR, "", "not an IP address" },
+		{ CHECK_CIDR, "/8", "not an IP address" },
+		{ CHECK_CIDR, "192.0.2", "not an IP address" },
+		{ CHECK_CIDR, "192.0.2.256", "not an IP address" },
+		{ CHECK_CIDR, "192.0.2.1:443", "not an IP address" },
+		{ CHECK_CIDR, "proxy.test/8", "not an IP address" },
+		{ CHECK_CIDR, " 192.0.2.0/8", "not an IP address" },
 	};
 	struct option o = { .name = "x", .type = OPTION_TEXTS };
 	char why[128];

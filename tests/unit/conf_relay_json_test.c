@@ -1,7 +1,7 @@
 /*
  * The relay JSON: what is carried out, one case for each thing that is known
  * but not available, one for each wrong type and bound, and that no fault
- * text ever shows a value.
+ * text ever shows a value.  Routes are the matter of conf_relay_route_test.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,61 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/relay_json.h"
 #include "lib/base/buffer.h"
-
-#define NA	"not available in this version"
-#define PEM	"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\\n"
-
-/* A relay around one more member; around routes; around one action. */
-#define HEAD	"{\"app\":\"app_0123456789ab\",\"destinationDomain\":\"a.test\","
-#define RELAY(member)	HEAD "\"routes\":[]," member "}"
-#define ROUTES(routes)	HEAD "\"routes\":" routes "}"
-#define ROUTE(members)	ROUTES("[{\"path\":\"/a\"" members "}]")
-#define REQUEST(action)	ROUTE(",\"request\":[" action "]")
-#define RESPONSE(action) ROUTE(",\"response\":[" action "]")
-#define SELECTION(s)	REQUEST("{\"action\":\"encrypt\",\"selections\":[" s "]}")
-#define SELECTOR(s)	SELECTION("{\"selector\":\"" s "\"}")
-
-#define REQUEST_PATH	"routes[0].request[0]"
-#define SELECTION_PATH	REQUEST_PATH ".selections[0]"
-
-struct fault_case {
-	const char	*json;
-	enum rc		rc;
-	const char	*path;
-	const char	*reason;
-};
-
-static void
-check_fault(const struct fault_case *c)
-{
-	struct relay_fault fault;
-	struct relay *relay;
-	enum rc rc = relay_json_parse(span_of(c->json), &relay, &fault);
-
-	if (rc != c->rc || strcmp(fault.path, c->path) != 0 ||
-	    strcmp(fault.reason, c->reason) != 0)
-		fail_msg("%s\n  got  %s at %s: %s\n  want %s at %s: %s", c->json,
-		    rc_name(rc), fault.path, fault.reason, rc_name(c->rc),
-		    c->path, c->reason);
-	assert_null(relay);
-	assert_int_equal(relay_json_parse(span_of(c->json), &relay, NULL), rc);
-}
+#include "tests/unit/conf_relay_case.h"
 
 /* ---- known, but not available ----------------------------------------------- */
 
 static const struct fault_case not_available[] = {
-#define LATER(json, path) { json, RC_UNSUPPORTED, path, NA }
-	LATER(RELAY("\"authentication\":\"api-key\""), "authentication"),
-	LATER(RELAY("\"existingTokens\":\"keep\""), "existingTokens"),
-	LATER(RELAY("\"onUndecryptable\":\"reject\""), "onUndecryptable"),
-	LATER(RELAY("\"onMismatch\":\"reject\""), "onMismatch"),
-	LATER(RELAY("\"onMismatch\":\"forward\""), "onMismatch"),
-	LATER(RELAY("\"onMismatch\":{\"request\":\"forward\"}"),
-	    "onMismatch.request"),
-	LATER(RELAY("\"onMismatch\":{\"response\":\"reject\"}"),
-	    "onMismatch.response"),
 	LATER(RELAY("\"destination\":{\"clientCert\":\"mine\"}"),
 	    "destination.clientCert"),
 	LATER(RELAY("\"destination\":{\"ca\":\"my-ca\"}"), "destination.ca"),
@@ -76,75 +27,28 @@ static const struct fault_case not_available[] = {
 	LATER(RELAY("\"limits\":{\"fileBytes\":1}"), "limits.fileBytes"),
 	LATER(RELAY("\"limits\":{\"requestsPerSecond\":1}"),
 	    "limits.requestsPerSecond"),
-	LATER(REQUEST("{\"action\":\"decrypt\",\"selections\":[]}"),
-	    REQUEST_PATH ".action"),
-	LATER(REQUEST("{\"action\":\"redact\",\"selections\":[]}"),
-	    REQUEST_PATH ".action"),
-	LATER(REQUEST("{\"action\":\"mask\",\"selections\":[]}"),
-	    REQUEST_PATH ".action"),
-	LATER(RESPONSE("{\"action\":\"encrypt\",\"selections\":[]}"),
-	    "routes[0].response[0].action"),
-	LATER(RESPONSE("{\"action\":\"redact\",\"selections\":[]}"),
-	    "routes[0].response[0].action"),
-	LATER(RESPONSE("{\"action\":\"mask\",\"selections\":[]}"),
-	    "routes[0].response[0].action"),
-	LATER(SELECTION("{\"type\":\"form\",\"selector\":\"card\"}"),
-	    SELECTION_PATH ".type"),
-	LATER(SELECTION("{\"type\":\"header\",\"selector\":\"x-card\"}"),
-	    SELECTION_PATH ".type"),
-	LATER(SELECTION("{\"type\":\"xml\",\"selector\":\"/a/b\"}"),
-	    SELECTION_PATH ".type"),
-	LATER(SELECTION("{\"type\":\"multipart\",\"selector\":\"file\"}"),
-	    SELECTION_PATH ".type"),
-	LATER(SELECTION("{\"type\":\"text\",\"selector\":\"\"}"),
-	    SELECTION_PATH ".type"),
-	/* the type is what is wrong, also behind its selector */
-	LATER(SELECTION("{\"selector\":\"card\",\"type\":\"form\"}"),
-	    SELECTION_PATH ".type"),
-	LATER(SELECTION("{\"selector\":\"$.a\",\"role\":\"pci\"}"),
-	    SELECTION_PATH ".role"),
-	LATER(SELECTOR("$.a[1:2]"), SELECTION_PATH ".selector"),
-	LATER(SELECTOR("$[?@.a]"), SELECTION_PATH ".selector"),
-	LATER(SELECTOR("$[?@.a == 1]"), SELECTION_PATH ".selector"),
-	LATER(SELECTOR("$[?length(@.a) > 1]"), SELECTION_PATH ".selector"),
-	LATER(SELECTOR("$[?match(@.a, 'b')]"), SELECTION_PATH ".selector"),
-	/* the second of each, to see the index */
-	LATER(ROUTES("[{\"path\":\"/\"},{\"path\":\"/b\",\"request\":["
-	    "{\"action\":\"encrypt\",\"selections\":[]},"
-	    "{\"action\":\"mask\",\"selections\":[]}]}]"),
-	    "routes[1].request[1].action"),
-	LATER(RESPONSE("{\"action\":\"decrypt\",\"selections\":["
-	    "{\"selector\":\"$.a\"},{\"selector\":\"$[::2]\"}]}"),
-	    "routes[0].response[0].selections[1].selector"),
 };
 
 static void
 test_not_available(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(not_available) / sizeof(not_available[0]);
-	    i++)
-		check_fault(&not_available[i]);
+	check_faults(not_available, sizeof(not_available) /
+	    sizeof(not_available[0]));
 }
 
 /* ---- wrong ------------------------------------------------------------------- */
 
-#define OBJECT	"must be an object"
-#define ARRAY	"must be an array"
-#define STRING	"must be a string"
 #define HOST	"must be a host name or an IP address, without port or wildcard"
 #define APP	"must be app_ and 1 to 35 of a-z, 0-9 and _"
-#define METHODS	"must be one of: GET, HEAD, POST, PUT, DELETE, PATCH"
 #define PORT	"must be an integer from 1 to 65535"
 #define CA	"must be PEM text of certificates and nothing else"
 #define CONNECT	"must be an integer from 1 to 600000"
 #define RESPONSE_MS "must be an integer from 1 to 3600000"
 #define BYTES	"must be an integer from 1 to 2147483647"
 #define FIELDS	"must be an integer from 1 to 65536"
-#define STAR	"`*` must be a whole segment; write %2A for the character"
 
 static const struct fault_case wrong[] = {
-#define BAD(json, path, reason) { json, RC_SYNTAX, path, reason }
 	/* the document */
 	BAD("", "", "not JSON: the document ends too early (at byte 0)"),
 	BAD("{", "", "not JSON: the document ends too early (at byte 1)"),
@@ -168,22 +72,10 @@ static const struct fault_case wrong[] = {
 	BAD(RELAY("\"destination\":{\"host\":1}"), "destination.host",
 	    "unknown field"),
 	BAD(RELAY("\"limits\":{\"bytes\":1}"), "limits.bytes", "unknown field"),
-	BAD(ROUTE(",\"methods\":[]"), "routes[0].methods", "unknown field"),
-	BAD(REQUEST("{\"act\":\"encrypt\"}"), REQUEST_PATH ".act",
-	    "unknown field"),
-	BAD(REQUEST("{\"onMismatch\":\"reject\"}"), REQUEST_PATH ".onMismatch",
-	    "unknown field"),
-	BAD(SELECTION("{\"path\":\"$\"}"), SELECTION_PATH ".path",
-	    "unknown field"),
 	/* duplicates, also when spelled otherwise */
 	BAD(RELAY("\"app\":\"app_b\""), "app", "duplicate field"),
 	BAD(RELAY("\"\\u0061pp\":\"app_b\""), "app", "duplicate field"),
 	BAD(RELAY("\"id\":1,\"id\":1"), "id", "duplicate field"),
-	BAD(SELECTION("{\"selector\":\"$\",\"selector\":\"$\"}"),
-	    SELECTION_PATH ".selector", "duplicate field"),
-	BAD(REQUEST("{\"action\":\"encrypt\",\"selections\":["
-	    "{\"selector\":\"$\"}],\"selections\":[]}"),
-	    REQUEST_PATH ".selections", "duplicate field"),
 	/* app */
 	BAD("{\"app\":1}", "app", STRING),
 	BAD("{\"app\":null}", "app", STRING),
@@ -208,52 +100,6 @@ static const struct fault_case wrong[] = {
 	    HOST),
 	BAD("{\"destinationDomain\":\"caf\xc3\xa9.test\"}",
 	    "destinationDomain", HOST),
-	/* routes */
-	BAD(ROUTES("{}"), "routes", ARRAY),
-	BAD(ROUTES("null"), "routes", ARRAY),
-	BAD(ROUTES("[1]"), "routes[0]", OBJECT),
-	BAD(ROUTES("[{}]"), "routes[0].path", "is required"),
-	BAD(ROUTE(",\"method\":1"), "routes[0].method", STRING),
-	BAD(ROUTE(",\"method\":\"get\""), "routes[0].method", METHODS),
-	BAD(ROUTE(",\"method\":\"OPTIONS\""), "routes[0].method", METHODS),
-	BAD(ROUTES("[{\"path\":null}]"), "routes[0].path", STRING),
-	BAD(ROUTES("[{\"path\":\"\"}]"), "routes[0].path",
-	    "must begin with a slash"),
-	BAD(ROUTES("[{\"path\":\"a\"}]"), "routes[0].path",
-	    "must begin with a slash"),
-	BAD(ROUTES("[{\"path\":\"/a*\"}]"), "routes[0].path", STAR),
-	BAD(ROUTES("[{\"path\":\"/**/a\"}]"), "routes[0].path",
-	    "`**` must be the last segment"),
-	/* actions */
-	BAD(ROUTE(",\"request\":null"), "routes[0].request", ARRAY),
-	BAD(ROUTE(",\"response\":{}"), "routes[0].response", ARRAY),
-	BAD(REQUEST("[]"), REQUEST_PATH, OBJECT),
-	BAD(REQUEST("{}"), REQUEST_PATH ".action", "is required"),
-	BAD(REQUEST("{\"action\":\"encrypt\"}"), REQUEST_PATH ".selections",
-	    "is required"),
-	BAD(REQUEST("{\"action\":null}"), REQUEST_PATH ".action", STRING),
-	BAD(REQUEST("{\"action\":\"Encrypt\"}"), REQUEST_PATH ".action",
-	    "must be one of: encrypt, decrypt, redact, mask"),
-	BAD(RESPONSE("{\"action\":\"x\"}"), "routes[0].response[0].action",
-	    "must be one of: decrypt, encrypt, redact, mask"),
-	BAD(REQUEST("{\"selections\":{}}"), REQUEST_PATH ".selections", ARRAY),
-	/* selections */
-	BAD(SELECTION("\"$\""), SELECTION_PATH, OBJECT),
-	BAD(SELECTION("{}"), SELECTION_PATH ".selector", "is required"),
-	BAD(SELECTION("{\"type\":\"json\"}"), SELECTION_PATH ".selector",
-	    "is required"),
-	BAD(SELECTION("{\"type\":null}"), SELECTION_PATH ".type", STRING),
-	BAD(SELECTION("{\"type\":\"yaml\"}"), SELECTION_PATH ".type",
-	    "must be one of: json, form, header, xml, multipart, text"),
-	BAD(SELECTION("{\"selector\":1}"), SELECTION_PATH ".selector", STRING),
-	BAD(SELECTOR(""), SELECTION_PATH ".selector",
-	    "not a JSONPath: it does not begin with $ (at byte 0)"),
-	BAD(SELECTOR("card"), SELECTION_PATH ".selector",
-	    "not a JSONPath: it does not begin with $ (at byte 0)"),
-	BAD(SELECTOR("$.a[1:2"), SELECTION_PATH ".selector",
-	    "not a JSONPath: a bracket is not closed (at byte 7)"),
-	BAD(SELECTOR("$[?@.a==01]"), SELECTION_PATH ".selector",
-	    "not a JSONPath: a bracket is not closed (at byte 9)"),
 	/* rules of the relay */
 	BAD(RELAY("\"curve\":null"), "curve", STRING),
 	BAD(RELAY("\"curve\":\"p256\""), "curve", "must be one of: r1, k1"),
@@ -275,11 +121,20 @@ static const struct fault_case wrong[] = {
 	BAD(RELAY("\"onMismatch\":{\"request\":\"drop\"}"),
 	    "onMismatch.request", "must be one of: reject, forward"),
 	BAD(RELAY("\"onMismatch\":{\"response\":\"drop\"}"),
-	    "onMismatch.response", "must be one of: forward, reject"),
+	    "onMismatch.response", "must be one of: reject, forward"),
 	BAD(RELAY("\"onUndecryptable\":1"), "onUndecryptable", STRING),
 	BAD(RELAY("\"onUndecryptable\":\"drop\""), "onUndecryptable",
 	    "must be one of: keep, reject"),
 	BAD(RELAY("\"authentication\":false"), "authentication", STRING),
+	BAD(RELAY("\"onMismatch\":null"), "onMismatch", OBJECT),
+	BAD(RELAY("\"onMismatch\":[\"reject\"]"), "onMismatch", OBJECT),
+	BAD(RELAY("\"onMismatch\":\"\""), "onMismatch",
+	    "must be one of: reject, forward"),
+	BAD(RELAY("\"onMismatch\":{\"request\":\"reject\",\"request\":"
+	    "\"forward\"}"), "onMismatch.request", "duplicate field"),
+	BAD(RELAY("\"onUndecryptable\":null"), "onUndecryptable", STRING),
+	BAD(RELAY("\"authentication\":\"\""), "authentication",
+	    "must be one of: api-key"),
 	BAD(RELAY("\"authentication\":\"basic\""), "authentication",
 	    "must be one of: api-key"),
 	/* destination */
@@ -349,42 +204,10 @@ static void
 test_wrong(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		check_fault(&wrong[i]);
+	check_faults(wrong, sizeof(wrong) / sizeof(wrong[0]));
 }
 
 /* ---- limits -------------------------------------------------------------------- */
-
-/* head, then `part` n times with commas, then tail. */
-static void
-check_count(const char *head, const char *part, unsigned n, const char *tail,
-    const char *path)
-{
-	struct fault_case c = { .rc = RC_LIMIT, .path = path };
-	struct relay *relay;
-	struct buffer b;
-	char reason[64];
-
-	for (unsigned over = 0; over < 2; over++) {
-		buffer_init(&b, 0, false);
-		buffer_puts(&b, head);
-		for (unsigned i = 0; i < n + over; i++)
-			buffer_printf(&b, "%s%s", i == 0 ? "" : ",", part);
-		buffer_puts(&b, tail);
-		c.json = buffer_cstr(&b);
-		if (over == 0) {
-			assert_int_equal(relay_json_parse(span_of(c.json),
-			    &relay, NULL), RC_OK);
-			relay_unref(&relay);
-		} else {
-			(void)snprintf(reason, sizeof(reason),
-			    "has more than %u elements", n);
-			c.reason = reason;
-			check_fault(&c);
-		}
-		buffer_fini(&b);
-	}
-}
 
 static void
 test_limits(void **state)
@@ -431,18 +254,6 @@ test_limits(void **state)
 
 /* ---- carried out ---------------------------------------------------------------- */
 
-static struct relay *
-parse(const char *json)
-{
-	struct relay_fault fault;
-	struct relay *relay;
-
-	if (relay_json_parse(span_of(json), &relay, &fault) != RC_OK)
-		fail_msg("%s\n  %s: %s", json, fault.path, fault.reason);
-	assert_string_equal(fault.path, "");
-	return (relay);
-}
-
 static void
 test_defaults(void **state)
 {
@@ -456,6 +267,10 @@ test_defaults(void **state)
 	assert_int_equal(relay->curve, RELAY_CURVE_R1);
 	assert_int_equal(relay->key_scope, RELAY_SCOPE_REQUEST);
 	assert_int_equal(relay->existing, RELAY_EXISTING_VERIFY);
+	assert_int_equal(relay->undecryptable, RELAY_UNDECRYPTABLE_KEEP);
+	assert_int_equal(relay->mismatch_request, RELAY_MISMATCH_DEFAULT);
+	assert_int_equal(relay->mismatch_response, RELAY_MISMATCH_DEFAULT);
+	assert_false(relay->api_key);
 	assert_true(relay->encrypt_empty_strings);
 	assert_int_equal(relay->port, 443);
 	assert_null(relay->ca);
@@ -498,6 +313,10 @@ test_everything_carried_out(void **state)
 	assert_int_equal(relay->curve, RELAY_CURVE_K1);
 	assert_int_equal(relay->key_scope, RELAY_SCOPE_FIELD);
 	assert_int_equal(relay->existing, RELAY_EXISTING_ENCRYPT);
+	assert_int_equal(relay->undecryptable, RELAY_UNDECRYPTABLE_KEEP);
+	assert_int_equal(relay->mismatch_request, RELAY_MISMATCH_REJECT);
+	assert_int_equal(relay->mismatch_response, RELAY_MISMATCH_FORWARD);
+	assert_false(relay->api_key);		/* null */
 	assert_false(relay->encrypt_empty_strings);
 	assert_string_equal(relay->host, "a.test");
 	assert_string_equal(relay->server_name, "b.test");
@@ -516,17 +335,58 @@ test_everything_carried_out(void **state)
 	action = &relay->routes[0].request[0];
 	assert_int_equal(action->kind, RELAY_ENCRYPT);
 	assert_int_equal(action->n_selections, 2);
-	assert_string_equal(action->selectors[0], "$.card.number");
-	assert_string_equal(action->selectors[1], "$..cvc");
-	assert_non_null(action->paths[0]);
-	assert_non_null(action->paths[1]);
+	assert_string_equal(action->selections[0].selector, "$.card.number");
+	assert_string_equal(action->selections[1].selector, "$..cvc");
+	assert_non_null(action->selections[0].path);
+	assert_non_null(action->selections[1].path);
+	assert_int_equal(action->of[RELAY_SELECT_JSON].n, 2);
+	assert_int_equal(action->of[RELAY_SELECT_FORM].n, 0);
 	assert_int_equal(relay->routes[0].request[1].n_selections, 0);
+	assert_int_equal(relay->routes[0].request[1].of[RELAY_SELECT_JSON].n, 0);
 	assert_int_equal(relay->routes[0].n_response, 1);
 	assert_int_equal(relay->routes[0].response[0].kind, RELAY_DECRYPT);
 
 	assert_null(relay->routes[1].method);
 	assert_string_equal(relay->routes[1].path, "/~user/caf%C3%A9/%2F/**");
 	assert_int_equal(relay->routes[1].n_request, 0);
+	relay_unref(&relay);
+}
+
+static void
+test_rules(void **state)
+{
+	static const struct {
+		const char		*json;
+		enum relay_mismatch	request, response;
+	} t[] = {
+#define D	RELAY_MISMATCH_DEFAULT
+#define R	RELAY_MISMATCH_REJECT
+#define F	RELAY_MISMATCH_FORWARD
+		{ RELAY("\"onMismatch\":{}"), D, D },
+		{ RELAY("\"onMismatch\":\"reject\""), R, R },
+		{ RELAY("\"onMismatch\":\"forward\""), F, F },
+		{ RELAY("\"onMismatch\":{\"request\":\"forward\"}"), F, D },
+		{ RELAY("\"onMismatch\":{\"response\":\"reject\"}"), D, R },
+		{ RELAY("\"onMismatch\":{\"response\":\"reject\",\"request\":"
+		    "\"forward\"}"), F, R },
+#undef D
+#undef R
+#undef F
+	};
+	struct relay *relay;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		relay = parse(t[i].json);
+		assert_int_equal(relay->mismatch_request, t[i].request);
+		assert_int_equal(relay->mismatch_response, t[i].response);
+		relay_unref(&relay);
+	}
+	relay = parse(RELAY("\"existingTokens\":\"keep\","
+	    "\"onUndecryptable\":\"reject\",\"authentication\":\"api-key\""));
+	assert_int_equal(relay->existing, RELAY_EXISTING_KEEP);
+	assert_int_equal(relay->undecryptable, RELAY_UNDECRYPTABLE_REJECT);
+	assert_true(relay->api_key);
 	relay_unref(&relay);
 }
 
@@ -585,7 +445,8 @@ test_no_value_in_a_fault(void **state)
 		ROUTES("[{\"path\":\"%s\"}]"),
 		REQUEST("{\"action\":\"%s\",\"selections\":[]}"),
 		SELECTION("{\"selector\":\"%s\"}"),
-		SELECTION("{\"selector\":\"$[?@.a=='%s']\"}"),
+		SELECTION("{\"selector\":\"$[?@.a=='%s'\"}"),
+		SELECTION("{\"type\":\"header\",\"selector\":\"%s:\"}"),
 		SELECTION("{\"selector\":\"$.a\",\"role\":\"%s\"}"),
 		"{\"app\":\"%s", "{\"app\":%s}",
 	};
@@ -632,6 +493,7 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_everything_carried_out),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_methods_and_ids),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_no_value_in_a_fault),
