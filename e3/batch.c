@@ -23,7 +23,6 @@ static enum rc
 plan(struct e3_batch *b)
 {
 	size_t bytes = PIECE_HEAD_BYTES, one, i;
-	char *at;
 	enum rc rc;
 
 	for (i = b->at; i < b->n; i++) {
@@ -34,7 +33,7 @@ plan(struct e3_batch *b)
 		bytes += one;
 	}
 	b->piece_end = i;
-	if ((rc = buffer_reserve(&b->piece, bytes, &at)) != RC_OK)
+	if ((rc = buffer_reserve(&b->piece, bytes, NULL)) != RC_OK)
 		return (rc);
 	rpc_put_array(&b->piece, i - b->at);
 	return (RC_OK);

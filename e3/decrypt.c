@@ -154,10 +154,10 @@ try_pair(struct opening *o, const struct e3_key_pair *pair)
 	return (rc);
 }
 
-/* Drop the metadata in front of the value.  It was made by whoever had the
- * public key, so it may be anything. */
+/* Take the metadata off the front of the value.  It was made by whoever had
+ * the public key, so it may be anything. */
 static enum rc
-skip_metadata(struct span *value)
+take_metadata(struct span *value, struct span *metadata)
 {
 	const uint8_t *p = (const uint8_t *)value->p;
 	size_t n;
@@ -167,9 +167,26 @@ skip_metadata(struct span *value)
 	n = (size_t)p[0] | (size_t)p[1] << 8;
 	if (n > value->len - 2 || rpc_walk(value->p + 2, n) != RC_OK)
 		return (RC_DENIED);
+	*metadata = (struct span){ value->p + 2, n };
 	value->p += 2 + n;
 	value->len -= 2 + n;
 	return (RC_OK);
+}
+
+/* The data role in a token's metadata (spec/ciphertext.md) is this one. */
+static bool
+role_is(struct span metadata, struct span wanted)
+{
+	struct rpc_document doc;
+	struct span role;
+	bool same;
+
+	if (rpc_document_read(&doc, metadata.p, metadata.len) != RC_OK)
+		return (false);
+	same = rpc_get_bytes(rpc_map_get(doc.root, "dr"), &role) &&
+	    span_eq(role, wanted);
+	rpc_document_fini(&doc);
+	return (same);
 }
 
 static enum rc
@@ -194,9 +211,10 @@ try_all(struct opening *o, const struct e3_app *app)
 
 enum rc
 e3_token_open(struct e3_crypto *crypto, struct e3_key_cache *cache,
-    const struct e3_app *app, const struct e3_token *t, struct buffer *plain,
-    struct span *value, size_t *cost)
+    const struct e3_app *app, const struct e3_token *t, struct span role,
+    struct buffer *plain, struct span *value, size_t *cost)
 {
+	struct span metadata = { NULL, 0 };
 	struct opening o = { .crypto = crypto, .cache = cache, .token = t,
 	    .cost = cost };
 	char *room;
@@ -220,7 +238,9 @@ e3_token_open(struct e3_crypto *crypto, struct e3_key_cache *cache,
 	*value = (struct span){ (const char *)o.plain,
 	    t->data_bytes - E3_TAG_BYTES };
 	if (e3_token_format(t->version)->metadata)
-		rc = skip_metadata(value);
+		rc = take_metadata(value, &metadata);
+	if (rc == RC_OK && role.len != 0 && !role_is(metadata, role))
+		rc = RC_NOTFOUND;
 	return (rc);
 }
 
@@ -286,7 +306,8 @@ decrypt_one(struct e3_call *c, struct e3_crypto *crypto, size_t i,
 		return (put(out, RPC_OPEN_DEBUG, t.type, nothing));
 	if (w->cache == NULL)
 		w->cache = e3_key_cache_new();
-	rc = e3_token_open(crypto, w->cache, c->app, &t, plain, &value, cost);
+	rc = e3_token_open(crypto, w->cache, c->app, &t, role, plain, &value,
+	    cost);
 	if (rc == RC_OK) {
 		c->n_opened++;
 		rc = put(out, RPC_OPEN_OK, t.type, value);
@@ -294,6 +315,8 @@ decrypt_one(struct e3_call *c, struct e3_crypto *crypto, size_t i,
 		rc = put(out, RPC_OPEN_NOT_A_TOKEN, t.type, nothing);
 	} else if (rc == RC_DENIED) {
 		rc = put(out, RPC_OPEN_WRONG_APP_OR_CHANGED, t.type, nothing);
+	} else if (rc == RC_NOTFOUND) {
+		rc = put(out, RPC_OPEN_FORBIDDEN, t.type, nothing);
 	}
 	buffer_clear(plain);
 	return (rc);

@@ -27,11 +27,12 @@ void e3_key_cache_free(struct e3_key_cache **);
  * RC_OK      *value is a view into plain, which the caller clears
  * RC_SYNTAX  its data is not base64
  * RC_DENIED  no key of this app opens it (or its metadata is broken)
+ * RC_NOTFOUND  it opens, but was not sealed with this data role (empty: any)
  * RC_NOMEM   the value is too large for the memory we have
  * cost grows by what was done.
  */
 enum rc e3_token_open(struct e3_crypto *, struct e3_key_cache *,
-    const struct e3_app *, const struct e3_token *, struct buffer *plain,
-    struct span *value, size_t *cost) must_check;
+    const struct e3_app *, const struct e3_token *, struct span role,
+    struct buffer *plain, struct span *value, size_t *cost) must_check;
 
 #endif

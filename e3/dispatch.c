@@ -12,9 +12,7 @@
 #include "lib/base/object.h"
 #include "lib/base/random.h"
 #include "lib/base/secret.h"
-
-/* Longer is no key of ours; hashing it would be work for nothing. */
-#define API_KEY_BYTES_MAX	512
+#include "lib/rpc/message.h"
 
 /* ---- helpers of handlers ---- */
 
@@ -36,7 +34,7 @@ e3_dispatch_authenticate(struct e3_engine *e, struct span secret,
 	uint8_t hash[E3_SECRET_BYTES];
 	enum rc rc;
 
-	if (secret.len == 0 || secret.len > API_KEY_BYTES_MAX)
+	if (secret.len == 0 || secret.len > RPC_API_KEY_BYTES_MAX)
 		return (RPC_STATUS_UNAUTHORIZED);
 	if (e3_sha256(e->crypto, secret, hash) != RC_OK)
 		return (RPC_STATUS_INTERNAL);

@@ -13,6 +13,7 @@
 
 #include "e3/call.h"
 #include "e3/keyring.h"
+#include "e3/p256_table.h"
 #include "e3/platform.h"
 
 #define E3_CHALLENGE_MS		30000
@@ -22,6 +23,7 @@ struct e3_engine {
 	const uint8_t		*root_key;	/* view: the platform's */
 	struct e3_keyring	*keyring;
 	struct e3_sched		*sched;
+	struct e3_p256_tables	*tables;	/* of points often sealed to */
 	struct e3_crypto	*crypto;	/* the network thread's own */
 	bool			ready;		/* SetReady came */
 	unsigned		auth_cache_s;	/* callers may remember a key */

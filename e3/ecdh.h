@@ -18,13 +18,13 @@
 #define E3_POINT_BYTES		33	/* compressed: what travels */
 #define E3_FULL_POINT_BYTES	65	/* uncompressed: what the KDF hashes */
 
-/* The place for per-key tables too, when an app seals often enough. */
 struct e3_public_key {
 	uint8_t	compressed[E3_POINT_BYTES];
 	uint8_t	full[E3_FULL_POINT_BYTES];
 };
 
 struct e3_ecdh;
+struct e3_p256_table;
 
 /* NULL without memory (ordinary or secure). */
 struct e3_ecdh *e3_ecdh_new(void);
@@ -48,5 +48,8 @@ enum rc e3_ecdh_decode(struct e3_ecdh *, enum rpc_curve,
 enum rc e3_ecdh_agree(struct e3_ecdh *, enum rpc_curve,
     const uint8_t *secret, const struct e3_public_key *peer, uint8_t *z)
     must_check;
+/* The same with the P-256 point of a table. */
+enum rc e3_ecdh_agree_table(struct e3_ecdh *, const uint8_t *secret,
+    const struct e3_p256_table *, uint8_t *z) must_check;
 
 #endif

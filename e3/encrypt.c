@@ -22,6 +22,7 @@ struct encrypt {
 	struct e3_batch		batch;		/* first */
 	struct rpc_encrypt	msg;		/* views of the call's bytes */
 	const struct e3_key_pair *pair;		/* view into the call's app */
+	struct e3_p256_table	*table;		/* counted: the pair's, or NULL */
 	struct e3_token		token;		/* version, ephemeral: the call's */
 	uint8_t			*key;		/* owned: secure heap */
 	bool			have_key;
@@ -36,6 +37,7 @@ encrypt_free(void *p)
 
 	OPENSSL_secure_clear_free(w->key, E3_SECRET_BYTES);
 	e3_key_cache_free(&w->cache);
+	e3_p256_table_unref(&w->table);
 	e3_batch_fini(&w->batch);
 	free(w);
 }
@@ -89,6 +91,12 @@ metadata_write(struct span role, uint32_t now_s, uint8_t *out)
 
 /* ---- one field ---- */
 
+static size_t
+key_cost(const struct encrypt *w)
+{
+	return (w->table != NULL ? E3_COST_TABLED : E3_COST_ECDH);
+}
+
 static enum rc
 new_key(struct encrypt *w, struct e3_crypto *crypto, size_t *cost)
 {
@@ -101,11 +109,13 @@ new_key(struct encrypt *w, struct e3_crypto *crypto, size_t *cost)
 	if (secret == NULL)
 		return (rc);
 	z = secret + E3_SECRET_BYTES;
-	*cost += E3_COST_ECDH;
+	*cost += key_cost(w);
 	if ((rc = e3_ecdh_generate(ecdh, w->pair->curve, secret,
 	    &ephemeral)) == RC_OK &&
-	    (rc = e3_ecdh_agree(ecdh, w->pair->curve, secret, &w->pair->pub,
-	    z)) == RC_OK &&
+	    (rc = w->table != NULL ?
+	    e3_ecdh_agree_table(ecdh, secret, w->table, z) :
+	    e3_ecdh_agree(ecdh, w->pair->curve, secret, &w->pair->pub, z)) ==
+	    RC_OK &&
 	    (rc = e3_ecies_kdf(crypto, w->pair->curve, z, &ephemeral,
 	    w->key)) == RC_OK) {
 		memcpy(w->token.ephemeral, ephemeral.compressed,
@@ -132,8 +142,8 @@ is_ours(struct encrypt *w, struct e3_crypto *crypto, const struct e3_app *app,
 		return (false);
 	if (w->cache == NULL)
 		w->cache = e3_key_cache_new();
-	opens = e3_token_open(crypto, w->cache, app, &t, plain, &value,
-	    cost) == RC_OK;
+	opens = e3_token_open(crypto, w->cache, app, &t, SPAN_LIT(""), plain,
+	    &value, cost) == RC_OK;
 	buffer_clear(plain);
 	return (opens);
 }
@@ -246,7 +256,9 @@ e3_encrypt(struct e3_engine *e, struct e3_call *c)
 		return (RPC_STATUS_NO_SUCH_KEY);
 	if ((w->key = OPENSSL_secure_malloc(E3_SECRET_BYTES)) == NULL)
 		return (RPC_STATUS_OVERLOADED);
+	if (msg.curve == RPC_CURVE_R1)
+		w->table = e3_p256_tables_use(e->tables, &w->pair->pub);
 	return (e3_dispatch_submit(e, c, e3_batch_run, msg.n_fields *
-	    (msg.scope == RPC_SCOPE_FIELD ? E3_COST_ECDH : 1) +
+	    (msg.scope == RPC_SCOPE_FIELD ? key_cost(w) : 1) +
 	    buffer_len(&c->bytes) / 512));
 }

@@ -71,16 +71,38 @@ load_log(const struct load *w, size_t i, const char *why)
 		log_error("record-refused why=broken-header");
 }
 
+/* The table of a point that nothing is sealed to any more goes. */
+static void
+drop_table(struct e3_engine *e, const struct e3_app *old,
+    const struct e3_app *app)
+{
+	const struct e3_key_pair *was, *is;
+
+	was = e3_app_sealing_pair(old, RPC_CURVE_R1);
+	is = e3_app_sealing_pair(app, RPC_CURVE_R1);
+	if (was != NULL && (is == NULL || memcmp(was->pub.compressed,
+	    is->pub.compressed, E3_POINT_BYTES) != 0))
+		e3_p256_tables_drop(e->tables, &was->pub);
+}
+
 static void
 load_put(struct e3_engine *e, struct load *w, size_t i)
 {
-	if (w->apps[i] == NULL) {
+	struct e3_app *app = w->apps[i], *old;
+
+	if (app == NULL) {
 		load_log(w, i, "does-not-open");
 		w->broken++;
 		return;
 	}
+	if ((old = e3_keyring_app(e->keyring, span_of(app->id))) != NULL)
+		(void)e3_app_ref(old);
 	switch (e3_keyring_put(e->keyring, &w->apps[i])) {
 	case RC_OK:
+		if (old != NULL)
+			drop_table(e, old, app);
+		w->loaded++;
+		break;
 	case RC_EXISTS:
 		w->loaded++;
 		break;
@@ -93,6 +115,7 @@ load_put(struct e3_engine *e, struct load *w, size_t i)
 		w->rollbacks++;
 		break;
 	}
+	e3_app_unref(&old);
 }
 
 /* [id, version] of what is active now for each record of the call. */

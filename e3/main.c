@@ -3,6 +3,7 @@
  *
  *   main thread    the network thread: links, permission, small answers
  *   crypto threads slices of Encrypt, Decrypt, sealing and opening records
+ *   table builder  what speeds up sealing to busy apps; low priority
  *
  *   options  -> secure heap -> platform (root key, server key)
  *   server   -> links -> calls -> dispatch -> handlers -> scheduler
@@ -22,6 +23,7 @@
 #include <openssl/crypto.h>
 
 #include "e3/server.h"
+#include "lib/base/buffer.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
@@ -325,6 +327,7 @@ main(int argc, char **argv)
 		log_to_fd(fd);
 	panic_init(ipc_inherit_take(&fds, "panic"));
 	secret_no_core();
+	buffer_keep_heap();
 	make_secure_heap(o.secure_heap_kib);
 	if (e3_platform_open("local", &fds, &platform, why, sizeof(why)) !=
 	    RC_OK)

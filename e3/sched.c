@@ -9,7 +9,6 @@
  */
 #include "e3/sched.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -259,11 +258,11 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static bool
-threads_start(struct e3_sched *s)
+bool
+e3_thread_start(pthread_t *id, void *(*thread)(void *), void *arg)
 {
 	sigset_t all, old;
-	bool ok = true;
+	bool ok;
 
 	/* Signals are the network thread's, but for those that a fault in
 	 * the thread itself raises. */
@@ -274,17 +273,25 @@ threads_start(struct e3_sched *s)
 	(void)sigdelset(&all, SIGFPE);
 	(void)sigdelset(&all, SIGSYS);
 	ensure(pthread_sigmask(SIG_SETMASK, &all, &old) == 0);
+	ok = pthread_create(id, NULL, thread, arg) == 0;
+	ensure(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+	return (ok);
+}
+
+static bool
+threads_start(struct e3_sched *s)
+{
+	bool ok = true;
+
 	for (unsigned i = 0; ok && i < s->n_threads; i++) {
 		struct thread *t = &s->threads[i];
 
 		t->sched = s;
 		t->crypto = e3_crypto_new();
-		if (t->crypto != NULL)
-			t->started = pthread_create(&t->id, NULL, thread_main,
-			    t) == 0;
+		t->started = t->crypto != NULL &&
+		    e3_thread_start(&t->id, thread_main, t);
 		ok = t->started;
 	}
-	ensure(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
 	return (ok);
 }
 

@@ -15,6 +15,7 @@
 #ifndef RELAY_E3_SCHED_H
 #define RELAY_E3_SCHED_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,7 @@
 
 #define E3_SLICE_COST	512	/* ~0.25 ms: what a small call may wait for */
 #define E3_COST_ECDH	128	/* one ephemeral key, made or agreed with */
+#define E3_COST_TABLED	36	/* the same by a table of the other's point */
 /* One value: its own cost and its bytes'. */
 #define E3_COST_VALUE(bytes)	(1 + (bytes) / 512)
 #define E3_UNTAKEN_MAX	2	/* pieces of one job waiting for its link */
@@ -88,5 +90,8 @@ void e3_sched_taken(struct e3_sched *, struct e3_job *, unsigned n);
 
 /* Jobs accepted and not done. */
 unsigned e3_sched_depth(struct e3_sched *);
+
+/* A thread that gets no signal meant for the process. */
+bool e3_thread_start(pthread_t *, void *(*thread)(void *), void *arg);
 
 #endif

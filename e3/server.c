@@ -535,7 +535,8 @@ e3_server_new(struct loop *loop, struct e3_engine *engine,
 	loop_idle_add(loop, reap, s);
 	engine->sched = e3_sched_new(loop, config->threads, config->max_queue,
 	    on_pieces, s);
-	if (engine->sched == NULL)
+	engine->tables = e3_p256_tables_new(E3_P256_TABLES_MAX);
+	if (engine->sched == NULL || engine->tables == NULL)
 		e3_server_free(&s);
 	return (s);
 }
@@ -561,6 +562,7 @@ e3_server_free(struct e3_server **sp)
 	timer_fini(&s->accept_timer);
 	timer_fini(&s->drain_timer);
 	e3_sched_free(&s->engine->sched);
+	e3_p256_tables_free(&s->engine->tables);
 	s->magic = 0;
 	free(s);
 }

@@ -1,7 +1,8 @@
 /*
  * e3/server.h - the engine's network side: links in, frames in, replies out.
  * Context:   the network thread (the loop's).
- * Ownership: the server owns its listeners, its links and the scheduler.
+ * Ownership: the server owns its listeners, its links, the scheduler and the
+ *            cache of tables.
  *
  *   server -> listeners
  *          -> links (one peer each; a caller of calls)
@@ -25,8 +26,8 @@ struct e3_server_config {
 	unsigned	max_queue;	/* calls accepted and not done */
 };
 
-/* Starts the crypto threads and fills engine->sched.  NULL: they could not be
- * made. */
+/* Starts all threads and fills engine->sched and engine->tables.  NULL: they
+ * could not be made. */
 struct e3_server *e3_server_new(struct loop *, struct e3_engine *,
     const struct e3_server_config *);
 /* Waits for the slices that run; callers get no answer. */

@@ -1,5 +1,5 @@
 /*
- * rpc/message.c - bodies of Encrypt and Decrypt, written and read.
+ * rpc/message.c - bodies of Encrypt, Decrypt and Authenticate, written and read.
  *
  * `fields` and `tokens` come last in their maps, so that a caller can write
  * them while it walks its body; a reader takes the keys in any order and
@@ -8,6 +8,8 @@
 #include "lib/rpc/message.h"
 
 #include <string.h>
+
+#include "lib/base/object.h"
 
 /* ---- shared ---- */
 
@@ -321,4 +323,53 @@ rpc_opened_put_head(struct buffer *b, enum rpc_open_status status,
 	at = rpc_write_bin_head(at, len);
 	buffer_commit(b, (size_t)(at - start));
 	return (RC_OK);
+}
+
+/* ---- Authenticate ---- */
+
+void
+rpc_authenticate_put(struct buffer *b, struct span api_key)
+{
+	ensure(api_key.len <= RPC_API_KEY_BYTES_MAX);
+	rpc_put_map(b, 1);
+	rpc_put_str(b, "apiKey");
+	rpc_put_text(b, api_key);
+}
+
+enum rc
+rpc_authenticated_read(const struct rpc_value *body,
+    struct rpc_authenticated *a)
+{
+	struct span scope;
+	size_t n;
+
+	memset(a, 0, sizeof(*a));
+	if (!rpc_get_bytes(rpc_map_get(body, "app"), &a->app) ||
+	    a->app.len == 0 ||
+	    !rpc_get_bytes(rpc_map_get(body, "key"), &a->key) ||
+	    !rpc_get_u64(rpc_map_get(body, "cache_s"), &a->cache_s))
+		return (RC_SYNTAX);
+	a->scopes = rpc_map_get(body, "scopes");
+	/* No list would read as "all scopes". */
+	if ((n = rpc_array_len(a->scopes)) == SIZE_MAX)
+		return (RC_SYNTAX);
+	for (size_t i = 0; i < n; i++)
+		if (!rpc_get_bytes(rpc_array_at(a->scopes, i), &scope))
+			return (RC_SYNTAX);
+	return (RC_OK);
+}
+
+bool
+rpc_authenticated_allows(const struct rpc_authenticated *a, const char *want)
+{
+	size_t n = rpc_array_len(a->scopes);
+	struct span scope;
+
+	if (n == SIZE_MAX)
+		return (false);
+	for (size_t i = 0; i < n; i++)
+		if (rpc_get_bytes(rpc_array_at(a->scopes, i), &scope) &&
+		    span_eq_str(scope, want))
+			return (true);
+	return (n == 0);
 }

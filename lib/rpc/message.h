@@ -108,6 +108,28 @@ enum rc rpc_opened_at(const struct rpc_value *body, size_t i,
 enum rc rpc_opened_put_head(struct buffer *, enum rpc_open_status,
     enum rpc_field_type, size_t len) must_check;
 
+/* ---- Authenticate {apiKey} -> {app, key, scopes, cache_s, keys_epoch} ---- */
+
+/* Longer is no key of ours: not sent, and not hashed by the engine. */
+#define RPC_API_KEY_BYTES_MAX	512
+
+/* api_key: at most RPC_API_KEY_BYTES_MAX. */
+void rpc_authenticate_put(struct buffer *, struct span api_key);
+
+struct rpc_authenticated {
+	struct span		app;		/* view */
+	struct span		key;		/* view: its id, no secret */
+	const struct rpc_value	*scopes;	/* an array of text */
+	uint64_t		cache_s;	/* how long this may be remembered,
+						   if keys_epoch stays the same */
+};
+/* RC_SYNTAX: a key is missing or foreign. */
+enum rc rpc_authenticated_read(const struct rpc_value *body,
+    struct rpc_authenticated *) must_check;
+/* The key carries this scope; one without scopes carries all. */
+bool rpc_authenticated_allows(const struct rpc_authenticated *,
+    const char *scope);
+
 /*
  * The other bodies are small maps, read and written in place with codec.h:
  *
@@ -115,8 +137,6 @@ enum rc rpc_opened_put_head(struct buffer *, enum rpc_open_status,
  * GetStatistics   {}                          -> {ready, keys_epoch, apps, keys,
  *                   calls, fields_sealed, fields_opened, refused, queue,
  *                   links, uptime_ms, checksum}
- * Authenticate    {apiKey}                    -> {app, key, scopes: [text], cache_s,
- *                   keys_epoch}
  * PublicKeys      {app}                       -> {app, r1: bin33|nil, k1: bin33|nil}
  * Cancel          {id}                        -> {}
  * LoadRecords     {records: [bin...]}         -> {loaded, broken, rollbacks, conflicts,

@@ -222,6 +222,133 @@ test_old_pairs(void **state)
 	fixture_stop(&f);
 }
 
+/* ---- data roles ---- */
+
+static enum rpc_open_status
+open_as(struct fixture *f, const char *token, struct span role, char got[64])
+{
+	struct rpc_decrypt d = { .app = SPAN_LIT(FIXTURE_APP),
+	    .address = SPAN_LIT("127.0.0.1"), .n_tokens = 1 };
+	struct rpc_opened opened;
+	struct buffer b;
+	struct reply r;
+
+	buffer_init(&b, 0, true);
+	rpc_decrypt_put(&b, &d);
+	assert_int_equal(rpc_decrypt_put_token(&b, span_of(token), role), RC_OK);
+	fixture_call(f, "Decrypt", &b, &r);
+	assert_int_equal(r.status, RPC_STATUS_OK);
+	assert_int_equal(rpc_opened_at(r.frames[0].body, 0, &opened), RC_OK);
+	assert_true(span_copy(opened.bytes, got, 64));
+	reply_fini(&r);
+	return (opened.status);
+}
+
+static void
+seal_as(struct fixture *f, enum rpc_curve curve, struct span role,
+    char text[512])
+{
+	struct rpc_encrypt e = { .app = SPAN_LIT(FIXTURE_APP), .curve = curve,
+	    .n_fields = 1 };
+	struct rpc_field field = { .type = RPC_FIELD_STRING,
+	    .bytes = SPAN_LIT("4111"), .role = role };
+	struct rpc_sealed sealed;
+	struct buffer b;
+	struct reply r;
+
+	buffer_init(&b, 0, true);
+	rpc_encrypt_put(&b, &e);
+	assert_int_equal(rpc_encrypt_put_field(&b, &field), RC_OK);
+	fixture_call(f, "Encrypt", &b, &r);
+	assert_int_equal(r.status, RPC_STATUS_OK);
+	assert_int_equal(rpc_sealed_at(r.frames[0].body, 0, &sealed), RC_OK);
+	assert_true(span_copy(sealed.bytes, text, 512));
+	reply_fini(&r);
+}
+
+/* Only what was sealed with this very role opens where a role is asked for;
+ * any token does where none is. */
+static void
+test_roles(void **state)
+{
+	static const struct {
+		struct span		sealed, asked;
+		enum rpc_open_status	status;
+	} cases[] = {
+		{ SPAN_LIT(""), SPAN_LIT(""), RPC_OPEN_OK },
+		{ SPAN_LIT("pci"), SPAN_LIT(""), RPC_OPEN_OK },
+		{ SPAN_LIT("pci"), SPAN_LIT("pci"), RPC_OPEN_OK },
+		{ SPAN_LIT("aaaaaaaaaabbbbbbbbbb"),
+		    SPAN_LIT("aaaaaaaaaabbbbbbbbbb"), RPC_OPEN_OK },
+		{ SPAN_LIT(""), SPAN_LIT("pci"), RPC_OPEN_FORBIDDEN },
+		{ SPAN_LIT("pci"), SPAN_LIT("pc"), RPC_OPEN_FORBIDDEN },
+		{ SPAN_LIT("pci"), SPAN_LIT("pci-2"), RPC_OPEN_FORBIDDEN },
+		{ SPAN_LIT("pci"), SPAN_LIT("PCI"), RPC_OPEN_FORBIDDEN },
+		{ SPAN_LIT("pci"), SPAN_LIT("pci\0"), RPC_OPEN_FORBIDDEN },
+	};
+	char text[512], got[64];
+	struct fixture f;
+
+	(void)state;
+	fixture_start(&f, 1);
+	fixture_app(&f, FIXTURE_APP);
+	for (int curve = 0; curve < 2; curve++) {
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			bool opens = cases[i].status == RPC_OPEN_OK;
+
+			seal_as(&f, (enum rpc_curve)curve, cases[i].sealed, text);
+			assert_int_equal(open_as(&f, text, cases[i].asked, got),
+			    cases[i].status);
+			assert_string_equal(got, opens ? "4111" : "");
+			if (cases[i].asked.len == 0)
+				continue;
+			/* What does not open tells nothing of its role. */
+			text[strlen(text) - 3] ^= 1;
+			assert_int_not_equal(open_as(&f, text, cases[i].asked,
+			    got), RPC_OPEN_FORBIDDEN);
+			assert_string_equal(got, "");
+		}
+	}
+	fixture_stop(&f);
+}
+
+/* Published tokens, of every version: those without metadata, or with
+ * metadata but no role, have none. */
+static void
+test_roles_of_vectors(void **state)
+{
+	unsigned with = 0, without = 0;
+	struct vectors v;
+	struct fixture f;
+
+	(void)state;
+	vectors_read(&v);
+	fixture_start(&f, 1);
+	fixture_app(&f, FIXTURE_APP);
+	for (uint32_t t = body_json_child(&v.json, body_json_member(&v.json, 0,
+	    "tokens")); t != 0; t = body_json_sibling(&v.json, t)) {
+		uint32_t role = body_json_member(&v.json, t, "role");
+		char token[512], slug[32], got[64];
+
+		member_text(&v, t, "ciphertext", token, sizeof(token));
+		assert_int_equal(open_as(&f, token, SPAN_LIT("another"), got),
+		    RPC_OPEN_FORBIDDEN);
+		assert_string_equal(got, "");
+		if (role == 0 || v.json.nodes[role].type == BODY_JSON_NULL) {
+			without++;
+			continue;
+		}
+		member_text(&v, t, "role", slug, sizeof(slug));
+		assert_int_equal(open_as(&f, token, span_of(slug), got),
+		    RPC_OPEN_OK);
+		with++;
+	}
+	assert_true(with >= 3 && without >= 3);
+	fixture_stop(&f);
+	body_json_fini(&v.json);
+	buffer_fini(&v.text);
+}
+
 int
 main(void)
 {
@@ -231,6 +358,8 @@ main(void)
 		cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_old_pairs),
+		cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_roles_of_vectors),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 
 #include "e3/token.h"
+#include "lib/rpc/message.h"
 #include "e3_stage.h"
 
 /* Every op by every role, before and after SetReady, against the table. */
@@ -226,6 +227,164 @@ test_life_of_a_key(void **state)
 	stage_close(&s);
 }
 
+/* What Authenticate tells of one key, as the caller reads it. */
+struct identity {
+	bool		done;
+	enum rpc_status	status;
+	char		app[64], key[64], scopes[64];
+	uint64_t	cache_s, keys_epoch;
+};
+
+static void
+take_identity(void *arg, enum rc rc, enum rpc_status status,
+    const struct rpc_value *body, bool more)
+{
+	struct identity *who = arg;
+	struct rpc_authenticated a;
+	struct span scope;
+
+	assert_int_equal(rc, RC_OK);
+	assert_false(more);
+	who->done = true;
+	if ((who->status = status) != RPC_STATUS_OK)
+		return;
+	assert_int_equal(rpc_authenticated_read(body, &a), RC_OK);
+	assert_true(span_copy(a.app, who->app, sizeof(who->app)));
+	assert_true(span_copy(a.key, who->key, sizeof(who->key)));
+	for (size_t i = 0; i < rpc_array_len(a.scopes); i++) {
+		assert_true(rpc_get_bytes(rpc_array_at(a.scopes, i), &scope));
+		(void)snprintf(who->scopes + strlen(who->scopes), 32, "%.*s ",
+		    (int)scope.len, scope.p);
+	}
+	who->cache_s = a.cache_s;
+	assert_true(rpc_get_u64(rpc_map_get(body, "keys_epoch"),
+	    &who->keys_epoch));
+}
+
+static enum rpc_status
+identify(struct stage *s, int who, struct span secret, struct identity *out)
+{
+	struct buffer b;
+	uint64_t id;
+
+	memset(out, 0, sizeof(*out));
+	buffer_init(&b, 0, true);
+	rpc_put_map(&b, 1);
+	rpc_put_str(&b, "apiKey");
+	rpc_put_text(&b, secret);
+	assert_int_equal(rpc_link_call(s->clients[who].link,
+	    RPC_OP_AUTHENTICATE, &b, STAGE_WAIT_MS, take_identity, out, &id),
+	    RC_OK);
+	stage_wait(s, &out->done);
+	buffer_fini(&b);
+	return (out->status);
+}
+
+static uint64_t
+epoch_of_ping(struct stage *s)
+{
+	struct answer a;
+
+	assert_int_equal(stage_call(s, WORKER, RPC_OP_PING, NULL, &a),
+	    RPC_STATUS_OK);
+	buffer_fini(&a.bytes);
+	return (a.number);
+}
+
+/* A key of `app` with two scopes, pending. */
+static void
+create_scoped(struct stage *s, const char *app, struct answer *key)
+{
+	struct buffer b;
+
+	buffer_init(&b, 0, false);
+	rpc_put_map(&b, 2);
+	rpc_put_str(&b, "app");
+	rpc_put_str(&b, app);
+	rpc_put_str(&b, "scopes");
+	rpc_put_array(&b, 2);
+	rpc_put_str(&b, "relay");
+	rpc_put_str(&b, "decrypt");
+	assert_int_equal(stage_call_honest(s, RPC_OP_CREATE_KEY, &b, key),
+	    RPC_STATUS_OK);
+}
+
+/* Nothing but the whole secret is the key. */
+static void
+check_no_key(struct stage *s, struct span secret)
+{
+	static char junk[RPC_API_KEY_BYTES_MAX + 1];
+	const struct span rows[] = {
+		{ secret.p, secret.len - 1 },
+		{ secret.p, secret.len + 1 },		/* its NUL */
+		{ secret.p + 1, secret.len - 1 },
+		{ secret.p, 0 },
+		{ junk, RPC_API_KEY_BYTES_MAX },
+		{ junk, RPC_API_KEY_BYTES_MAX + 1 },
+	};
+	struct identity who;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(identify(s, WORKER, rows[i], &who),
+		    RPC_STATUS_UNAUTHORIZED);
+}
+
+/* Whoever remembers an answer needs all of it, and a new epoch with every
+ * change: none while a key is pending, one when it comes and when it goes. */
+static void
+test_authenticate(void **state)
+{
+	struct answer key, revoked;
+	struct identity who;
+	struct span secret;
+	uint64_t epoch[3];
+	struct stage s;
+	struct buffer b;
+	char app[64];
+
+	(void)state;
+	stage_open_with_app(&s, app);
+	s.engine.auth_cache_s = 7;
+	epoch[0] = epoch_of_ping(&s);
+	create_scoped(&s, app, &key);
+	secret = span_of(key.secret);
+	assert_int_equal(identify(&s, WORKER, secret, &who),
+	    RPC_STATUS_UNAUTHORIZED);
+	assert_int_equal(epoch_of_ping(&s), epoch[0]);
+
+	assert_int_equal(stage_load(&s, &key.bytes), RPC_STATUS_OK);
+	epoch[1] = epoch_of_ping(&s);
+	assert_true(epoch[1] > epoch[0]);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(identify(&s, i == 0 ? WORKER : FEED, secret,
+		    &who), RPC_STATUS_OK);
+		assert_string_equal(who.app, app);
+		assert_string_equal(who.key, key.text);
+		assert_string_equal(who.scopes, "relay decrypt ");
+		assert_int_equal(who.cache_s, 7);
+		assert_int_equal(who.keys_epoch, epoch[1]);
+	}
+	check_no_key(&s, secret);
+
+	stage_texts(&b, "app", app, "key", key.text);
+	assert_int_equal(stage_call_honest(&s, RPC_OP_REVOKE_KEY, &b, &revoked),
+	    RPC_STATUS_OK);
+	assert_int_equal(identify(&s, WORKER, secret, &who), RPC_STATUS_OK);
+	assert_int_equal(stage_load(&s, &revoked.bytes), RPC_STATUS_OK);
+	assert_int_equal(identify(&s, WORKER, secret, &who),
+	    RPC_STATUS_UNAUTHORIZED);
+	epoch[2] = epoch_of_ping(&s);
+	assert_true(epoch[2] > epoch[1]);
+	/* The record from before the revocation does not bring it back. */
+	assert_int_not_equal(stage_load(&s, &key.bytes), RPC_STATUS_OK);
+	assert_int_equal(identify(&s, WORKER, secret, &who),
+	    RPC_STATUS_UNAUTHORIZED);
+	assert_int_equal(epoch_of_ping(&s), epoch[2]);
+	buffer_fini(&key.bytes);
+	buffer_fini(&revoked.bytes);
+	stage_close(&s);
+}
+
 /* A key with scopes opens nothing without the one for it. */
 static void
 test_scopes(void **state)
@@ -271,6 +430,7 @@ main(void)
 		cmocka_unit_test(test_permission),
 		cmocka_unit_test(test_signatures),
 		cmocka_unit_test(test_life_of_a_key),
+		cmocka_unit_test(test_authenticate),
 		cmocka_unit_test(test_scopes),
 	};
 

@@ -57,6 +57,8 @@ fixture_start(struct fixture *f, unsigned threads)
 	assert_non_null(f->engine.crypto);
 	f->engine.sched = e3_sched_new(f->loop, threads, 1000, on_pieces, f);
 	assert_non_null(f->engine.sched);
+	f->engine.tables = e3_p256_tables_new(E3_P256_TABLES_MAX);
+	assert_non_null(f->engine.tables);
 	f->engine.ready = true;
 	f->caller.role = RPC_ROLE_WORKER;
 	f->caller.source = e3_source_open(f->engine.sched);
@@ -68,6 +70,7 @@ fixture_stop(struct fixture *f)
 {
 	e3_source_close(f->engine.sched, &f->caller.source);
 	e3_sched_free(&f->engine.sched);
+	e3_p256_tables_free(&f->engine.tables);
 	e3_keyring_free(&f->engine.keyring);
 	e3_crypto_free(&f->engine.crypto);
 	loop_free(&f->loop);

@@ -13,12 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/fd.h"
-#include "lib/base/timer.h"
 #include "test_certs.h"
 
-#define GIVE_UP_MS	10000
 
 static void
 on_ready(void *arg)
@@ -185,56 +182,6 @@ engine_link_config(struct engine *e)
 	socket_path(e, text);
 	assert_int_equal(net_addr_parse(text, &cfg.addr), RC_OK);
 	return (cfg);
-}
-
-/* ---- turning the loop ---- */
-
-/* What an idle hook did is seen at the next look: look every few ms. */
-#define LOOK_MS		5
-
-static void
-on_look(void *arg)
-{
-	timer_start_ms(arg, LOOK_MS);
-}
-
-static bool
-run_until(struct engine *e, const bool *flag, const size_t *count, size_t want,
-    unsigned ms)
-{
-	uint64_t end_ms = clock_mono_ms() + ms;
-	struct timer look;
-	bool met = false;
-
-	timer_init(&look, e->loop, on_look, &look);
-	timer_start_ms(&look, LOOK_MS);
-	while (!met && clock_mono_ms() < end_ms) {
-		loop_turn(e->loop, true);
-		met = (flag != NULL && *flag) ||
-		    (count != NULL && *count >= want);
-	}
-	timer_fini(&look);
-	return (met);
-}
-
-void
-engine_run_until(struct engine *e, const bool *flag)
-{
-	if (!run_until(e, flag, NULL, 0, GIVE_UP_MS))
-		fail_msg("nothing happened for %d ms", GIVE_UP_MS);
-}
-
-void
-engine_run_until_seen(struct engine *e, size_t n)
-{
-	if (!run_until(e, NULL, &e->n_seen, n, GIVE_UP_MS))
-		fail_msg("the engine got %zu calls of %zu", e->n_seen, n);
-}
-
-void
-engine_run_for_ms(struct engine *e, unsigned ms)
-{
-	(void)run_until(e, NULL, NULL, 0, ms);
 }
 
 /* ---- what the engine says ---- */

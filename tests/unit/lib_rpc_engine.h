@@ -42,13 +42,6 @@ void engine_stop(struct engine *);
 /* A config that reaches it; the test changes what it wants. */
 struct rpc_link_config engine_link_config(struct engine *);
 
-/* Turn the loop until *flag; fails the test after ten seconds. */
-void engine_run_until(struct engine *, const bool *flag);
-/* Until this many calls came. */
-void engine_run_until_seen(struct engine *, size_t n);
-/* Let this much time pass on the loop: for what must not happen. */
-void engine_run_for_ms(struct engine *, unsigned ms);
-
 /* Queue a reply; body NULL: an empty map. */
 void engine_reply(struct engine *, uint64_t id, enum rpc_status,
     const struct buffer *body, bool more);

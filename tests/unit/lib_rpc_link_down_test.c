@@ -14,6 +14,7 @@
 
 #include "lib/base/timer.h"
 #include "lib_rpc_engine.h"
+#include "test_loop.h"
 
 #define STALL_MS	120
 #define LONG_MS		(3 * STALL_MS)
@@ -116,10 +117,10 @@ world_begin(struct world *w, unsigned stall_ms)
 {
 	world_open(w, "relay://link/engine/e1");
 	world_link(w, stall_ms);
-	engine_run_until(&w->engine, &w->up);
+	loop_until(w->engine.loop, &w->up);
 	call(&w->a, 0);
 	call(&w->b, 0);
-	engine_run_until_seen(&w->engine, 2);
+	loop_until_count(w->engine.loop, &w->engine.n_seen, 2);
 }
 
 static void
@@ -153,7 +154,7 @@ test_not_an_engine(void **state)
 			SSL_CTX_set_verify(w.engine.client_ctx,
 			    SSL_VERIFY_PEER, NULL);
 		world_link(&w, 0);
-		engine_run_until(&w.engine, &w.down);
+		loop_until(w.engine.loop, &w.down);
 		assert_false(w.up);
 		if (i % 2 == 1)
 			assert_string_equal(w.why, cases[i / 2].why);
@@ -177,7 +178,7 @@ test_foreign_authority(void **state)
 	w.engine.server_ctx = other.engine.server_ctx;
 	other.engine.server_ctx = foreign;
 	world_link(&w, 0);
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_false(w.up);
 	assert_non_null(strstr(w.why, "tls-"));
 	world_end(&w);
@@ -197,7 +198,7 @@ test_nobody_there(void **state)
 	    RC_OK);
 	w.link = rpc_link_open(w.engine.loop, &cfg, &link_ops, &w);
 	assert_false(w.down);			/* never before it returns */
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_non_null(strstr(w.why, "refused"));
 	world_end(&w);
 }
@@ -215,7 +216,7 @@ test_no_handshake_in_time(void **state)
 	cfg = engine_link_config(&w.engine);
 	cfg.connect_ms = 50;
 	w.link = rpc_link_open(w.engine.loop, &cfg, &link_ops, &w);
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_string_equal(w.why, "no link in time");
 	world_end(&w);
 }
@@ -225,7 +226,7 @@ test_no_handshake_in_time(void **state)
 static void
 assert_lost(struct world *w, const char *why, enum rc a)
 {
-	engine_run_until(&w->engine, &w->down);
+	loop_until(w->engine.loop, &w->down);
 	assert_string_equal(w->why, why);
 	assert_int_equal(w->a.rc, a);
 	assert_int_equal(w->b.rc, RC_UNAVAILABLE);
@@ -315,14 +316,14 @@ test_the_engine_goes(void **state)
 	world_begin(&w, 0);
 	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, true);
 	net_stream_shutdown(w.engine.stream);
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_int_equal(w.a.n, 2);
 	assert_int_equal(w.a.rc, RC_UNAVAILABLE);
 	world_end(&w);
 	/* without a word */
 	world_begin(&w, 0);
 	engine_cut(&w.engine);
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_int_equal(w.a.rc, RC_UNAVAILABLE);
 	assert_int_equal(w.b.rc, RC_UNAVAILABLE);
 	world_end(&w);
@@ -351,14 +352,14 @@ test_idle_link_stays(void **state)
 	world_begin(&w, STALL_MS);
 	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, false);
 	engine_reply(&w.engine, w.b.id, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&w.engine, &w.b.done);
-	engine_run_for_ms(&w.engine, LONG_MS);
+	loop_until(w.engine.loop, &w.b.done);
+	loop_for_ms(w.engine.loop, LONG_MS);
 	assert_false(w.down);
 	call(&w.c, 0);
-	engine_run_for_ms(&w.engine, STALL_MS / 3);
+	loop_for_ms(w.engine.loop, STALL_MS / 3);
 	assert_false(w.down);
 	engine_reply(&w.engine, w.c.id, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&w.engine, &w.c.done);
+	loop_until(w.engine.loop, &w.c.done);
 	assert_int_equal(w.c.rc, RC_OK);
 	world_end(&w);
 }
@@ -372,11 +373,11 @@ test_slow_pieces_are_progress(void **state)
 	world_begin(&w, STALL_MS);
 	for (int i = 0; i < 9; i++) {
 		engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, true);
-		engine_run_for_ms(&w.engine, STALL_MS / 3);
+		loop_for_ms(w.engine.loop, STALL_MS / 3);
 		assert_false(w.down);
 	}
 	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&w.engine, &w.a.done);
+	loop_until(w.engine.loop, &w.a.done);
 	assert_int_equal(w.a.rc, RC_OK);
 	assert_int_equal(w.a.n, 10);
 	world_end(&w);
@@ -393,7 +394,7 @@ test_cancelled_calls_stall_too(void **state)
 	rpc_link_cancel(w.link, w.a.id);
 	rpc_link_cancel(w.link, w.b.id);
 	w.a.done = w.b.done = true;
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_int_equal(w.a.n + w.b.n, 0);
 	world_end(&w);
 }
@@ -427,21 +428,21 @@ test_cancel(void **state)
 	rpc_link_cancel(w.link, w.a.id);	/* once is enough */
 	rpc_link_cancel(w.link, 99);
 	rpc_link_cancel(w.link, 0);
-	engine_run_until_seen(&w.engine, 3);
+	loop_until_count(w.engine.loop, &w.engine.n_seen, 3);
 	assert_int_equal(cancelled, w.a.id);
 	assert_int_equal(rpc_link_in_flight(w.link), 2);
 	/* What comes for it is known, and dropped up to its last piece. */
 	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, true);
 	engine_reply(&w.engine, w.a.id, RPC_STATUS_CANCELLED, NULL, false);
 	engine_reply(&w.engine, w.b.id, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&w.engine, &w.b.done);
+	loop_until(w.engine.loop, &w.b.done);
 	assert_int_equal(w.a.n, 0);
 	assert_int_equal(rpc_link_in_flight(w.link), 0);
 	assert_int_equal(w.engine.n_seen, 3);
 	/* ... and not beyond. */
 	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, false);
 	w.a.done = true;
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_string_equal(w.why, "the engine answered a call twice");
 	world_end(&w);
 }
@@ -457,14 +458,14 @@ test_deadline(void **state)
 	w.engine.on_call = note_cancel;
 	w.engine.arg = &cancelled;
 	call(&w.c, 20);
-	engine_run_until(&w.engine, &w.c.done);
+	loop_until(w.engine.loop, &w.c.done);
 	assert_int_equal(w.c.rc, RC_TIMEOUT);
-	engine_run_until_seen(&w.engine, 4);
+	loop_until_count(w.engine.loop, &w.engine.n_seen, 4);
 	assert_int_equal(cancelled, w.c.id);
 	engine_reply(&w.engine, w.c.id, RPC_STATUS_OK, NULL, true);
 	engine_reply(&w.engine, w.c.id, RPC_STATUS_OK, NULL, false);
 	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&w.engine, &w.a.done);
+	loop_until(w.engine.loop, &w.a.done);
 	assert_int_equal(w.c.n, 1);
 	assert_int_equal(rpc_link_in_flight(w.link), 1);
 	assert_false(w.down);
@@ -480,10 +481,10 @@ test_answer_before_the_deadline(void **state)
 	(void)state;
 	world_begin(&w, 0);
 	call(&w.c, 50);
-	engine_run_until_seen(&w.engine, 3);
+	loop_until_count(w.engine.loop, &w.engine.n_seen, 3);
 	engine_reply(&w.engine, w.c.id, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&w.engine, &w.c.done);
-	engine_run_for_ms(&w.engine, 100);
+	loop_until(w.engine.loop, &w.c.done);
+	loop_for_ms(w.engine.loop, 100);
 	assert_int_equal(w.c.rc, RC_OK);
 	assert_int_equal(w.c.n, 1);
 	assert_int_equal(w.engine.n_seen, 3);
@@ -497,7 +498,7 @@ assert_closed(struct world *w)
 {
 	assert_null(w->link);
 	assert_false(w->down && !w->close_on_down);
-	engine_run_until(&w->engine, &w->engine.gone);
+	loop_until(w->engine.loop, &w->engine.gone);
 	world_end(w);
 }
 
@@ -510,7 +511,7 @@ test_close_from_on_up(void **state)
 	world_open(&w, "relay://link/engine/e1");
 	w.close_on_up = true;
 	world_link(&w, 0);
-	engine_run_until(&w.engine, &w.up);
+	loop_until(w.engine.loop, &w.up);
 	assert_closed(&w);
 }
 
@@ -525,7 +526,7 @@ test_close_from_a_reply(void **state)
 		w.a.closes = true;
 		engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, more);
 		engine_reply(&w.engine, w.b.id, RPC_STATUS_OK, NULL, false);
-		engine_run_until(&w.engine, &w.b.done);
+		loop_until(w.engine.loop, &w.b.done);
 		/* With more to come, closing was its last callback too. */
 		assert_int_equal(w.a.rc, more ? RC_CANCELLED : RC_OK);
 		assert_int_equal(w.a.n, more ? 2 : 1);
@@ -543,7 +544,7 @@ test_close_from_a_timeout(void **state)
 	world_begin(&w, 0);
 	w.c.closes = true;
 	call(&w.c, 20);
-	engine_run_until(&w.engine, &w.c.done);
+	loop_until(w.engine.loop, &w.c.done);
 	assert_int_equal(w.c.rc, RC_TIMEOUT);
 	assert_int_equal(w.a.rc, RC_CANCELLED);
 	assert_int_equal(w.b.rc, RC_CANCELLED);
@@ -558,7 +559,7 @@ test_close_from_on_down(void **state)
 	(void)state;
 	world_begin(&w, STALL_MS);
 	w.close_on_down = true;
-	engine_run_until(&w.engine, &w.down);
+	loop_until(w.engine.loop, &w.down);
 	assert_int_equal(w.a.rc, RC_UNAVAILABLE);
 	assert_closed(&w);
 }
@@ -574,7 +575,7 @@ test_close_while_the_link_is_lost(void **state)
 	world_begin(&w, 0);
 	w.a.closes = true;
 	engine_reply(&w.engine, 77, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&w.engine, &w.a.done);
+	loop_until(w.engine.loop, &w.a.done);
 	assert_int_equal(w.a.rc, RC_UNAVAILABLE);
 	assert_int_equal(w.a.n, 1);
 	assert_int_equal(w.b.rc, RC_CANCELLED);
@@ -592,7 +593,7 @@ test_close_from_a_broken_reply(void **state)
 	world_begin(&w, 0);
 	w.a.closes = true;
 	engine_send(&w.engine, "\0\0\0\x07\x94\x01\x01\xa2ok\x80", 11);
-	engine_run_until(&w.engine, &w.a.done);
+	loop_until(w.engine.loop, &w.a.done);
 	assert_int_equal(w.a.rc, RC_SYNTAX);
 	assert_int_equal(w.a.n, 1);
 	assert_int_equal(w.b.rc, RC_CANCELLED);
@@ -610,7 +611,7 @@ test_close_before_up(void **state)
 	world_link(&w, 0);
 	rpc_link_close(&w.link);
 	rpc_link_close(&w.link);
-	engine_run_for_ms(&w.engine, 20);
+	loop_for_ms(w.engine.loop, 20);
 	assert_false(w.up);
 	assert_false(w.down);
 	world_end(&w);

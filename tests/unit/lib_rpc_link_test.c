@@ -15,6 +15,7 @@
 #include "lib/rpc/message.h"
 #include "lib/rpc/sign.h"
 #include "lib_rpc_engine.h"
+#include "test_loop.h"
 
 #define TINY_BYTES	4096	/* a TLS record does not fit */
 
@@ -100,7 +101,7 @@ link_up(struct engine *e, const struct rpc_link_config *cfg, struct owner *o)
 {
 	struct rpc_link *l = rpc_link_open(e->loop, cfg, &link_ops, o);
 
-	engine_run_until(e, &o->up);
+	loop_until(e->loop, &o->up);
 	assert_true(rpc_link_is_up(l));
 	return (l);
 }
@@ -187,7 +188,7 @@ test_large_call_through_a_tiny_buffer(void **state)
 	cfg = engine_link_config(&e);
 	cfg.send_buffer_bytes = TINY_BYTES;
 	l = link_up(&e, &cfg, &o);
-	engine_run_until(&e, &e.accepted);
+	loop_until(e.loop, &e.accepted);
 	net_stream_read_pause(e.stream);
 
 	buffer_init(&body, 0, false);
@@ -208,7 +209,7 @@ test_large_call_through_a_tiny_buffer(void **state)
 	}
 	assert_false(large.done);
 	net_stream_read_resume(e.stream);
-	engine_run_until(&e, &small[7].done);
+	loop_until(e.loop, &small[7].done);
 	assert_true(x.came);
 	assert_true(large.done);
 	assert_int_equal(large.rc, RC_OK);
@@ -291,7 +292,7 @@ many_fields(int send_buffer_bytes)
 	}
 	assert_int_equal(rpc_link_call(l, RPC_OP_ENCRYPT, &body, 0, on_reply,
 	    &a, &a.id), RC_OK);
-	engine_run_until(&e, &a.done);
+	loop_until(e.loop, &a.done);
 	assert_int_equal(a.rc, RC_OK);
 	assert_int_equal(a.status, RPC_STATUS_OK);
 	assert_int_equal(a.results, MANY_FIELDS);
@@ -338,7 +339,7 @@ test_replies_in_any_order_and_interleaved(void **state)
 	for (size_t i = 0; i < 5; i++)
 		call_number(l, &a[i], i, 0);
 	assert_int_equal(rpc_link_in_flight(l), 5);
-	engine_run_until_seen(&e, 5);
+	loop_until_count(e.loop, &e.n_seen, 5);
 	for (size_t i = 0; i < 5; i++) {
 		assert_int_equal(e.seen_id[i], a[i].id);
 		for (size_t k = 0; k < i; k++)
@@ -355,7 +356,7 @@ test_replies_in_any_order_and_interleaved(void **state)
 	engine_reply(&e, a[0].id, RPC_STATUS_OK, NULL, false);
 	engine_reply(&e, a[2].id, RPC_STATUS_NO_SUCH_APP, NULL, false);
 	engine_reply(&e, a[1].id, RPC_STATUS_OK, &n, false);
-	engine_run_until(&e, &a[1].done);
+	loop_until(e.loop, &a[1].done);
 	assert_int_equal(a[3].n, 2);
 	assert_int_equal(a[3].number, 12);
 	assert_int_equal(a[1].n, 2);
@@ -395,16 +396,16 @@ test_limits_keep_the_body_and_send_nothing(void **state)
 	assert_int_equal(rpc_link_call(l, RPC_OP_PING, &body, 0, on_reply,
 	    &a[0], &id), RC_UNAVAILABLE);		/* not up yet */
 	assert_int_equal(id, 0);
-	engine_run_until(&e, &o.up);
+	loop_until(e.loop, &o.up);
 	call_number(l, &a[0], 0, 0);
 	call_number(l, &a[1], 1, 0);
 	assert_int_equal(rpc_link_call(l, RPC_OP_PING, &body, 0, on_reply,
 	    &a[2], &id), RC_AGAIN);
 	assert_int_equal(id, 0);
 	assert_int_equal(buffer_len(&body), 1);
-	engine_run_until_seen(&e, 2);
+	loop_until_count(e.loop, &e.n_seen, 2);
 	engine_reply(&e, a[0].id, RPC_STATUS_OK, NULL, false);
-	engine_run_until(&e, &a[0].done);
+	loop_until(e.loop, &a[0].done);
 
 	buffer_clear(&body);
 	put_noise(&body, RPC_FRAME_BYTES_MAX - 5);
@@ -414,7 +415,7 @@ test_limits_keep_the_body_and_send_nothing(void **state)
 	assert_int_equal(buffer_len(&body), RPC_FRAME_BYTES_MAX);
 	/* The next call is the next thing the engine gets. */
 	call_number(l, &a[2], 2, 0);
-	engine_run_until_seen(&e, 3);
+	loop_until_count(e.loop, &e.n_seen, 3);
 	assert_int_equal(e.seen_id[2], a[2].id);
 	assert_int_equal(rpc_link_in_flight(l), 2);
 	rpc_link_close(&l);
@@ -473,7 +474,7 @@ test_signed_call(void **state)
 	assert_int_equal(rpc_link_call_signed(l, RPC_OP_CREATE_KEY, &body,
 	    (struct span){ buffer_data(&signature), buffer_len(&signature) },
 	    0, on_reply, &a, &a.id), RC_OK);
-	engine_run_until(&e, &a.done);
+	loop_until(e.loop, &a.done);
 	assert_int_equal(a.rc, RC_OK);
 	rpc_link_close(&l);
 	buffer_fini(&body);
@@ -502,7 +503,7 @@ test_sent_is_told_when_the_link_is_lost(void **state)
 	l = link_up(&e, &cfg, &o);
 	call_number(l, &small, 1, 0);
 	assert_false(rpc_link_call_sent(l, small.id));
-	engine_run_until_seen(&e, 1);
+	loop_until_count(e.loop, &e.n_seen, 1);
 	assert_true(rpc_link_call_sent(l, small.id));
 	net_stream_read_pause(e.stream);
 	buffer_init(&body, 0, false);
@@ -513,7 +514,7 @@ test_sent_is_told_when_the_link_is_lost(void **state)
 	for (int i = 0; i < 4; i++)
 		loop_turn(e.loop, false);
 	engine_cut(&e);
-	engine_run_until(&e, &o.down);
+	loop_until(e.loop, &o.down);
 	assert_int_equal(small.rc, RC_UNAVAILABLE);
 	assert_int_equal(large.rc, RC_UNAVAILABLE);
 	assert_true(small.sent_at_end);

@@ -1,5 +1,5 @@
-/* lib/rpc/message.c: Encrypt and Decrypt bodies both ways; what is missing,
- * foreign or too much. */
+/* lib/rpc/message.c: Encrypt, Decrypt and Authenticate bodies both ways; what
+ * is missing, foreign or too much. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -401,6 +401,100 @@ test_too_long_for_any_frame(void **state)
 	assert_int_equal(buffer_len(b), 0);
 }
 
+/* ---- Authenticate ---- */
+
+static void
+test_authenticate_call(void **state)
+{
+	static char longest[RPC_API_KEY_BYTES_MAX];
+	const struct span keys[] = { SPAN_LIT("ev:key:1:a:b:c"), { NULL, 0 },
+	    { "k\0k", 3 }, { longest, sizeof(longest) } };
+	struct buffer *b = *state;
+	struct span got;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		buffer_clear(b);
+		rpc_authenticate_put(b, keys[i]);
+		assert_true(rpc_get_bytes(rpc_map_get(reread(b), "apiKey"),
+		    &got));
+		assert_true(span_eq(got, keys[i]));
+	}
+}
+
+/* The reply as the engine writes it, `skip` left out or of another type. */
+static void
+put_authenticated(struct buffer *b, const char *const *scopes,
+    const char *skip, bool foreign)
+{
+	static const char *const keys[] = { "app", "key", "scopes", "cache_s" };
+	size_t n = 0;
+
+	while (scopes[n] != NULL)
+		n++;
+	buffer_clear(b);
+	rpc_put_map(b, skip != NULL && !foreign ? 3 : 4);
+	for (int i = 0; i < 4; i++) {
+		if (skip != NULL && strcmp(keys[i], skip) == 0) {
+			if (!foreign)
+				continue;
+			rpc_put_str(b, keys[i]);
+			rpc_put_bool(b, true);
+			continue;
+		}
+		rpc_put_str(b, keys[i]);
+		if (i < 2) {
+			rpc_put_str(b, i == 0 ? "app_0123456789ab" :
+			    "key_0123456789ab");
+		} else if (i == 3) {
+			rpc_put_u64(b, 5);
+		} else {
+			rpc_put_array(b, n);
+			for (size_t k = 0; k < n; k++)
+				rpc_put_str(b, scopes[k]);
+		}
+	}
+}
+
+static void
+test_authenticated(void **state)
+{
+	static const char *const none[] = { NULL };
+	static const char *const two[] = { "decrypt", "relay", NULL };
+	static const char *const parts[] = { "app", "key", "scopes",
+	    "cache_s" };
+	struct buffer *b = *state;
+	struct rpc_authenticated a;
+
+	put_authenticated(b, two, NULL, false);
+	assert_int_equal(rpc_authenticated_read(reread(b), &a), RC_OK);
+	assert_true(span_eq_str(a.app, "app_0123456789ab"));
+	assert_true(span_eq_str(a.key, "key_0123456789ab"));
+	assert_int_equal(a.cache_s, 5);
+	assert_true(rpc_authenticated_allows(&a, "relay"));
+	assert_true(rpc_authenticated_allows(&a, "decrypt"));
+	assert_false(rpc_authenticated_allows(&a, "rela"));
+	assert_false(rpc_authenticated_allows(&a, ""));
+
+	put_authenticated(b, none, NULL, false);
+	assert_int_equal(rpc_authenticated_read(reread(b), &a), RC_OK);
+	assert_true(rpc_authenticated_allows(&a, "relay"));
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		for (int foreign = 0; foreign < 2; foreign++) {
+			put_authenticated(b, two, parts[i], foreign);
+			assert_int_equal(rpc_authenticated_read(reread(b), &a),
+			    RC_SYNTAX);
+			/* Who looks all the same sees no "all scopes". */
+			if (strcmp(parts[i], "scopes") == 0)
+				assert_false(rpc_authenticated_allows(&a,
+				    "relay"));
+		}
+	buffer_clear(b);
+	rpc_put_array(b, 0);
+	assert_int_equal(rpc_authenticated_read(reread(b), &a), RC_SYNTAX);
+	assert_int_equal(rpc_authenticated_read(NULL, &a), RC_SYNTAX);
+}
+
 int
 main(void)
 {
@@ -415,6 +509,8 @@ main(void)
 		TEST(test_decrypt_says_whose_and_where),
 		TEST(test_opened_results),
 		TEST(test_too_long_for_any_frame),
+		TEST(test_authenticate_call),
+		TEST(test_authenticated),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
