@@ -26,6 +26,8 @@
 				   there nobody new can connect */
 #define TERM_MS		3000	/* from TERM to KILL */
 #define EOF_MS		3000	/* between the end of the channel and exit */
+#define MAP_CHECKS_PER_S	2	/* asked for by what workers say; each
+					   looks at the whole map */
 
 static const char *const state_names[] = {
 	[CHILD_STARTING] = "starting", [CHILD_READY] = "ready",
@@ -143,6 +145,27 @@ on_status(struct child *c, struct span json)
 	control_child_told(c->master);
 }
 
+/* The feed looks for itself, and not more often than it can afford. */
+static void
+check_map(struct child *c, const char *why, unsigned suppressed)
+{
+	log_info("map-check asked-by=%s child=%ld why=%s suppressed=%u",
+	    c->name, (long)c->pid, why, suppressed);
+	supervise_tell(&c->master->children, ROLE_FEED, "map-check", -1);
+}
+
+/* What a worker says of the map is a hint: one that says it without end must
+ * not fill the feed's socket. */
+static void
+on_map_damaged(struct child *c)
+{
+	static struct log_rate rate;
+	unsigned suppressed;
+
+	if (log_rate_ok(&rate, MAP_CHECKS_PER_S, &suppressed))
+		check_map(c, "damaged", suppressed);
+}
+
 static void
 on_message(void *arg, struct span verb, struct span text, int fd)
 {
@@ -161,6 +184,9 @@ on_message(void *arg, struct span verb, struct span text, int fd)
 		log_warn("map-replaced by=%s child=%ld", c->name,
 		    (long)c->pid);
 		(void)reload_request(c->master, RELOAD_REPLACE);
+	} else if (span_eq_str(verb, "map-damaged") &&
+	    c->role == ROLE_WORKER) {
+		on_map_damaged(c);
 	} else {
 		log_warn("child-message-unknown name=%s child=%ld", c->name,
 		    (long)c->pid);
@@ -402,6 +428,15 @@ describe_end(const struct child *c, int status, char *out, size_t size)
 		(void)snprintf(out, size, "%s", how);
 }
 
+/* The map may be damaged: a file that was cut short ends its reader by SIGBUS,
+ * a page of wrong bytes in other ways.  The next worker would read the same. */
+static bool
+died_of_memory(int status)
+{
+	return (WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS ||
+	    WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGABRT));
+}
+
 static void
 on_end(struct child *c, int status)
 {
@@ -423,6 +458,8 @@ on_end(struct child *c, int status)
 		log_error("child-ended name=%s child=%ld lived_ms=%llu "
 		    "why=\"%s\"", c->name, (long)c->pid,
 		    (unsigned long long)lived_ms, why);
+	if (role == ROLE_WORKER && died_of_memory(status))
+		check_map(c, "died", 0);
 	timer_stop(&c->timer);
 	drop_process(c);
 	if (asked || m->leaving != LEAVING_NOT) {

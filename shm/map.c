@@ -10,6 +10,7 @@
  */
 #include "shm/map.h"
 #include "shm/map_private.h"
+#include "shm/map_struct.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <lmdb.h>
-
 #include "lib/base/object.h"
 
 #define FOLDER_MODE	0750
@@ -29,23 +28,11 @@
 #define LOCK_MODE	0660	/* readers write their slot there */
 /* Workers of two generations at the largest `workers`, and tools. */
 #define READERS_MAX	2048
-#define FREE_DBI	0	/* LMDB's own list of free pages */
+#define LOCK_BYTES	(READERS_MAX * 64 + 4096)	/* a slot is 64 */
+#define PROBE_BYTES	65536	/* more than a disk that was just filled has */
 
-struct shm_map {
-	unsigned	magic;
-#define SHM_MAP_MAGIC	0x4d7a10be
-	enum shm_role	role;
-	pid_t		pid;		/* an environment must not cross a fork */
-	MDB_env		*env;		/* owned */
-	MDB_dbi		dbi;
-	MDB_txn		*reader;	/* owned; kept, reset between uses */
-	bool		reading;	/* reader is renewed */
-	MDB_txn		*writer;	/* owned; NULL outside a write */
-	struct buffer	scratch;	/* a record while it is put together */
-};
-
-static enum rc
-translate(int err)
+enum rc
+shm_map_translate(int err)
 {
 	switch (err) {
 	case MDB_SUCCESS:
@@ -58,6 +45,7 @@ translate(int err)
 	case MDB_BAD_VALSIZE:
 	case ENOSPC:
 	case EDQUOT:
+	case EFBIG:
 		return (RC_LIMIT);
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
@@ -89,10 +77,12 @@ path_of(const char *folder, const char *name, char out[PATH_MAX])
 /*
  * The file is there with exactly this mode, whatever the umask is, before LMDB
  * sees it: a reader never meets one it cannot open.  Not later: closing a
- * descriptor of lock.mdb drops LMDB's own fcntl locks on it.
+ * descriptor of lock.mdb drops LMDB's own fcntl locks on it.  A new one has its
+ * blocks from the start if there are any: a slot taken on a full disk would end
+ * its reader by SIGBUS.
  */
 static enum rc
-make_file(const char *folder, const char *name, mode_t mode)
+make_file(const char *folder, const char *name, mode_t mode, off_t bytes)
 {
 	char path[PATH_MAX];
 	struct stat st;
@@ -103,10 +93,12 @@ make_file(const char *folder, const char *name, mode_t mode)
 		return (rc);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
-		return (translate(errno));
+		return (shm_map_translate(errno));
 	if (fstat(fd, &st) != 0 ||
 	    ((st.st_mode & 07777) != mode && fchmod(fd, mode) != 0))
-		rc = translate(errno);
+		rc = shm_map_translate(errno);
+	else if (st.st_size == 0 && bytes > 0)
+		(void)posix_fallocate(fd, 0, bytes);
 	(void)close(fd);
 	return (rc);
 }
@@ -120,13 +112,14 @@ make_map(const char *folder)
 
 	if (mkdir(folder, FOLDER_MODE) == 0) {
 		if (chmod(folder, FOLDER_MODE) != 0)
-			return (translate(errno));
+			return (shm_map_translate(errno));
 	} else if (errno != EEXIST) {
-		return (translate(errno));
+		return (shm_map_translate(errno));
 	}
-	if ((rc = make_file(folder, "lock.mdb", LOCK_MODE)) != RC_OK)
+	if ((rc = make_file(folder, "lock.mdb", LOCK_MODE,
+	    LOCK_BYTES)) != RC_OK)
 		return (rc);
-	return (make_file(folder, "data.mdb", DATA_MODE));
+	return (make_file(folder, "data.mdb", DATA_MODE, 0));
 }
 
 /* LMDB would create lock.mdb for a reader too; with this it never does. */
@@ -140,7 +133,7 @@ find_map(const char *folder)
 	if ((rc = path_of(folder, "data.mdb", path)) != RC_OK)
 		return (rc);
 	if (stat(path, &st) != 0)
-		return (translate(errno));
+		return (shm_map_translate(errno));
 	return (st.st_size == 0 ? RC_NOTFOUND : RC_OK);
 }
 
@@ -155,15 +148,15 @@ open_env(struct shm_map *m, const char *folder, size_t bytes)
 	    (err = mdb_env_set_mapsize(m->env, bytes)) != 0 ||
 	    (err = mdb_env_set_maxreaders(m->env, READERS_MAX)) != 0 ||
 	    (err = mdb_env_open(m->env, folder, flags, DATA_MODE)) != 0)
-		return (translate(err));
+		return (shm_map_translate(err));
 	/* The unnamed database always exists: a read transaction opens it. */
 	if ((err = mdb_txn_begin(m->env, NULL, MDB_RDONLY, &txn)) != 0)
-		return (translate(err));
+		return (shm_map_translate(err));
 	if ((err = mdb_dbi_open(txn, NULL, 0, &m->dbi)) != 0) {
 		mdb_txn_abort(txn);
-		return (translate(err));
+		return (shm_map_translate(err));
 	}
-	return (translate(mdb_txn_commit(txn)));
+	return (shm_map_translate(mdb_txn_commit(txn)));
 }
 
 enum rc
@@ -242,7 +235,8 @@ shm_map_begin(struct shm_map *m, uint64_t *epoch)
 			err = begin_or_renew(m);
 	}
 	if (err != 0)
-		return (translate(err) == RC_NOTFOUND ? RC_IO : translate(err));
+		return (shm_map_translate(err) == RC_NOTFOUND ? RC_IO :
+		    shm_map_translate(err));
 	m->reading = true;
 	*epoch = mdb_txn_id(m->reader);
 	return (RC_OK);
@@ -287,13 +281,12 @@ shm_map_get(struct shm_map *m, const char *key, struct shm_record *out)
 
 	memset(out, 0, sizeof(*out));
 	if ((err = mdb_get(current(m), m->dbi, &k, &v)) != 0)
-		return (translate(err));
+		return (shm_map_translate(err));
 	return (shm_record_read(v.mv_data, v.mv_size, out));
 }
 
-/* False when the key is none of ours (a damaged page). */
-static bool
-key_text(const MDB_val *k, char out[SHM_KEY_BYTES + 1])
+bool
+shm_map_key_text(const MDB_val *k, char out[SHM_KEY_BYTES + 1])
 {
 	struct span s = { k->mv_data, k->mv_size };
 
@@ -320,7 +313,7 @@ shm_map_each(struct shm_map *m, const char *prefix, shm_each_cb *cb, void *arg)
 	int err;
 
 	if ((err = mdb_cursor_open(current(m), m->dbi, &cur)) != 0)
-		return (translate(err));
+		return (shm_map_translate(err));
 	if (want.len > 0) {
 		k = key_val(prefix);
 		op = MDB_SET_RANGE;
@@ -329,7 +322,7 @@ shm_map_each(struct shm_map *m, const char *prefix, shm_each_cb *cb, void *arg)
 		op = MDB_NEXT;
 		if (!has_prefix(&k, want))
 			break;
-		if (!key_text(&k, key)) {
+		if (!shm_map_key_text(&k, key)) {
 			err = MDB_CORRUPTED;
 			break;
 		}
@@ -338,10 +331,58 @@ shm_map_each(struct shm_map *m, const char *prefix, shm_each_cb *cb, void *arg)
 			break;
 	}
 	mdb_cursor_close(cur);
-	return (err == MDB_NOTFOUND ? RC_OK : translate(err));
+	return (err == MDB_NOTFOUND ? RC_OK : shm_map_translate(err));
 }
 
 /* ---- writing ---------------------------------------------------------------- */
+
+/*
+ * LMDB says EIO of a write that was cut short, and what cuts writes short is a
+ * disk or a quota that is full.  Asked by writing: free blocks say nothing of a
+ * quota.
+ */
+static bool
+no_room(MDB_env *env)
+{
+	static const char probe[PROBE_BYTES];
+	const char *folder;
+	char path[PATH_MAX];
+	ssize_t n = -1;
+	int fd, err = 0;
+
+	if (mdb_env_get_path(env, &folder) != 0 ||
+	    path_of(folder, "room", path) != RC_OK)
+		return (false);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+	    S_IRUSR | S_IWUSR);
+	if (fd < 0)
+		return (shm_map_translate(errno) == RC_LIMIT);
+	n = write(fd, probe, sizeof(probe));
+	if (n < 0 || fdatasync(fd) != 0)
+		err = errno;
+	(void)close(fd);
+	(void)unlink(path);
+	return (err != 0 ? shm_map_translate(err) == RC_LIMIT :
+	    n < (ssize_t)sizeof(probe));
+}
+
+/* The result of a step of a write; why it failed is kept for shm_map_why. */
+static enum rc
+write_result(struct shm_map *m, int err)
+{
+	if (err == EIO && no_room(m->env))
+		err = ENOSPC;
+	if (err != 0 && err != MDB_NOTFOUND)
+		m->error = err;
+	return (shm_map_translate(err));
+}
+
+const char *
+shm_map_why(const struct shm_map *m)
+{
+	obj_check(m, SHM_MAP_MAGIC);
+	return (mdb_strerror(m->error));
+}
 
 enum rc
 shm_map_write_begin(struct shm_map *m)
@@ -354,14 +395,14 @@ shm_map_write_begin(struct shm_map *m)
 	/* A reader that was killed inside a transaction pins every page
 	 * freed since, until the map is full. */
 	if ((err = mdb_reader_check(m->env, &dead)) != 0)
-		return (translate(err));
+		return (write_result(m, err));
 	err = mdb_txn_begin(m->env, NULL, 0, &m->writer);
 	if (err == MDB_MAP_RESIZED &&
 	    (err = mdb_env_set_mapsize(m->env, 0)) == 0)
 		err = mdb_txn_begin(m->env, NULL, 0, &m->writer);
 	if (err != 0)
 		m->writer = NULL;
-	return (translate(err));
+	return (write_result(m, err));
 }
 
 enum rc
@@ -380,7 +421,7 @@ shm_map_put(struct shm_map *m, const char *key, enum shm_kind kind,
 		return (rc);
 	v.mv_size = buffer_len(&m->scratch);
 	v.mv_data = buffer_data(&m->scratch);
-	return (translate(mdb_put(m->writer, m->dbi, &k, &v, 0)));
+	return (write_result(m, mdb_put(m->writer, m->dbi, &k, &v, 0)));
 }
 
 enum rc
@@ -390,7 +431,7 @@ shm_map_delete(struct shm_map *m, const char *key)
 
 	obj_check(m, SHM_MAP_MAGIC);
 	ensure(m->writer != NULL);
-	return (translate(mdb_del(m->writer, m->dbi, &k, NULL)));
+	return (write_result(m, mdb_del(m->writer, m->dbi, &k, NULL)));
 }
 
 enum rc
@@ -407,7 +448,7 @@ shm_map_write_commit(struct shm_map *m, uint64_t *epoch)
 	m->writer = NULL;		/* freed by LMDB, also on failure */
 	id = mdb_txn_id(txn);
 	if ((err = mdb_txn_commit(txn)) != 0)
-		return (translate(err));
+		return (write_result(m, err));
 	*epoch = id;
 	return (RC_OK);
 }
@@ -419,92 +460,4 @@ shm_map_write_abort(struct shm_map *m)
 	if (m->writer != NULL)
 		mdb_txn_abort(m->writer);
 	m->writer = NULL;
-}
-
-/* ---- verifying -------------------------------------------------------------- */
-
-/* Keys must rise: that also ends a walk over pages that point in a circle. */
-static enum rc
-verify_records(struct shm_map *m, uint64_t *records)
-{
-	char key[SHM_KEY_BYTES + 1], before[SHM_KEY_BYTES + 1] = "";
-	struct shm_record r;
-	MDB_cursor *cur = NULL;
-	MDB_stat st;
-	MDB_val k, v;
-	int err;
-
-	if ((err = mdb_stat(m->reader, m->dbi, &st)) != 0 ||
-	    (err = mdb_cursor_open(m->reader, m->dbi, &cur)) != 0)
-		return (translate(err));
-	while ((err = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) == 0) {
-		if (!key_text(&k, key) || strcmp(before, key) >= 0 ||
-		    shm_record_read(v.mv_data, v.mv_size, &r) != RC_OK) {
-			err = MDB_CORRUPTED;
-			break;
-		}
-		memcpy(before, key, sizeof(before));
-		++*records;
-	}
-	mdb_cursor_close(cur);
-	if (err != MDB_NOTFOUND)
-		return (translate(err));
-	return (*records == st.ms_entries ? RC_OK : RC_CORRUPT);
-}
-
-/* A list of free pages that names a page outside the file, or one of the two
- * meta pages, would have the next write destroy live data. */
-static enum rc
-verify_free_pages(struct shm_map *m)
-{
-	MDB_cursor *cur = NULL;
-	MDB_envinfo info;
-	MDB_val k, v;
-	uint64_t last_id = 0, id;
-	size_t n, page;
-	int err;
-
-	if ((err = mdb_env_info(m->env, &info)) != 0 ||
-	    (err = mdb_cursor_open(m->reader, FREE_DBI, &cur)) != 0)
-		return (translate(err));
-	while ((err = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) == 0) {
-		if (k.mv_size != sizeof(id) || v.mv_size < sizeof(n))
-			goto bad;
-		memcpy(&id, k.mv_data, sizeof(id));
-		memcpy(&n, v.mv_data, sizeof(n));
-		if (id <= last_id || n > v.mv_size / sizeof(page) - 1)
-			goto bad;
-		last_id = id;
-		for (size_t i = 1; i <= n; i++) {
-			memcpy(&page, (char *)v.mv_data + i * sizeof(page),
-			    sizeof(page));
-			if (page < 2 || page > info.me_last_pgno)
-				goto bad;
-		}
-	}
-	mdb_cursor_close(cur);
-	return (err == MDB_NOTFOUND ? RC_OK : translate(err));
-bad:
-	mdb_cursor_close(cur);
-	return (RC_CORRUPT);
-}
-
-enum rc
-shm_map_verify(const char *folder, uint64_t *records)
-{
-	struct shm_map *m = NULL;
-	uint64_t epoch;
-	enum rc rc;
-
-	*records = 0;
-	if ((rc = shm_map_open(folder, SHM_READER, &m)) != RC_OK)
-		return (rc);
-	if ((rc = shm_map_begin(m, &epoch)) == RC_OK)
-		rc = verify_records(m, records);
-	if (rc == RC_OK)
-		rc = verify_free_pages(m);
-	if (m->reading)
-		shm_map_end(m);
-	shm_map_close(&m);
-	return (rc);
 }

@@ -23,6 +23,7 @@
 #define SHM_MAP_FOLDER	"map"	/* below state_dir */
 #define SHM_MAP_BYTES	((size_t)4 << 30)
 #define SHM_KEY_BYTES	384	/* "relays/" + 255 + room; LMDB's limit is 511 */
+#define SHM_RELAYS	"relays/"
 
 struct shm_map;
 
@@ -65,12 +66,29 @@ enum rc shm_map_put(struct shm_map *, const char *key, enum shm_kind,
     struct span payload) must_check;
 /* RC_NOTFOUND when there is no such key. */
 enum rc shm_map_delete(struct shm_map *, const char *key) must_check;
-/* Durable (fsync) when this returns RC_OK; RC_LIMIT: disk full. */
+/* Durable (fsync) when this returns RC_OK; RC_LIMIT: the disk, a quota or the
+ * map is full, and the map is as before. */
 enum rc shm_map_write_commit(struct shm_map *, uint64_t *epoch) must_check;
 void shm_map_write_abort(struct shm_map *);
+/* Why the last write that failed did: a text for people. */
+const char *shm_map_why(const struct shm_map *);
 
-/* Walk every record and checksum of a map that may be damaged.  May die by
- * SIGBUS: call it in a child. */
-enum rc shm_map_verify(const char *folder, uint64_t *records) must_check;
+/*
+ * ---- a map that may be damaged (map_walk.c) ----
+ * These may die by a signal (a file that was cut short), or exit with
+ * SHM_EXIT_CORRUPT (LMDB met what cannot be): call them in a child.
+ */
+#define SHM_EXIT_CORRUPT	3
+
+/* Inside a read: walk all pages and records, a damaged record given to cb as
+ * shm_map_each does.  RC_OK: the pages are sound.  RC_CORRUPT: the file must
+ * not be used. */
+enum rc shm_map_verify(struct shm_map *, shm_each_cb *, void *arg) must_check;
+
+/* What can be read of a file that was moved aside: its sound records, in key
+ * order, to the first page that cannot; backward: from the other end.  RC_OK:
+ * that was all (or cb returned false); RC_CORRUPT, RC_IO. */
+enum rc shm_map_salvage(const char *file, bool backward, shm_each_cb *,
+    void *arg) must_check;
 
 #endif

@@ -12,7 +12,6 @@
 #include "lib/body/json.h"
 #include "lib/body/json_write.h"
 
-#define KEY_RELAYS	"relays/"
 #define KEY_STATE	"sync/state"
 #define STATE_NODES_MAX	16	/* of a document with three members */
 
@@ -32,31 +31,25 @@ apply_printable(struct span s, char *out, size_t size)
 
 /* ---- what is in the map ------------------------------------------------------------- */
 
-struct load {
-	struct sync_index	*index;		/* borrowed */
-	enum rc			rc;
-};
-
 static bool
 load_record(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 {
-	struct load *l = arg;
-	struct span field = span_of(key + sizeof(KEY_RELAYS) - 1);
+	struct sync_index *index = arg;
+	struct span field = span_of(key + sizeof(SHM_RELAYS) - 1);
 	uint8_t hash[SYNC_HASH_BYTES];
 
 	if (rc != RC_OK || r->kind != SHM_KIND_RELAY) {
-		l->rc = RC_CORRUPT;
-		return (false);
+		(void)sync_set_damaged(index, field);
+		return (true);
 	}
 	sync_hash(field, r->payload, hash);
-	sync_set_live(l->index, field, hash);
+	sync_set_live(index, field, hash);
 	return (true);
 }
 
 enum rc
 apply_load(struct shm_map *map, struct sync_index *index, bool *synced)
 {
-	struct load l = { .index = index, .rc = RC_OK };
 	struct shm_record r;
 	uint64_t epoch;
 	enum rc rc;
@@ -64,15 +57,9 @@ apply_load(struct shm_map *map, struct sync_index *index, bool *synced)
 	*synced = false;
 	if ((rc = shm_map_begin(map, &epoch)) != RC_OK)
 		return (rc);
-	rc = shm_map_each(map, KEY_RELAYS, load_record, &l);
-	if (rc == RC_OK)
-		rc = l.rc;
-	if (rc == RC_OK) {
-		rc = shm_map_get(map, KEY_STATE, &r);
-		*synced = rc == RC_OK;
-		if (rc == RC_NOTFOUND)
-			rc = RC_OK;
-	}
+	rc = shm_map_each(map, SHM_RELAYS, load_record, index);
+	/* One that is damaged is no state: the next full read writes it. */
+	*synced = rc == RC_OK && shm_map_get(map, KEY_STATE, &r) == RC_OK;
 	shm_map_end(map);
 	return (rc);
 }
@@ -143,11 +130,29 @@ drop_invalid(struct sync_index *index, struct sync_changes *list)
 static enum rc
 key_of(struct span field, char key[SHM_KEY_BYTES + 1])
 {
-	memcpy(key, KEY_RELAYS, sizeof(KEY_RELAYS));
-	if (field.len == 0 || !span_copy(field, key + sizeof(KEY_RELAYS) - 1,
-	    SHM_KEY_BYTES + 1 - (sizeof(KEY_RELAYS) - 1)))
+	memcpy(key, SHM_RELAYS, sizeof(SHM_RELAYS));
+	if (field.len == 0 || !span_copy(field, key + sizeof(SHM_RELAYS) - 1,
+	    SHM_KEY_BYTES + 1 - (sizeof(SHM_RELAYS) - 1)))
 		return (RC_NOTFOUND);
 	return (RC_OK);
+}
+
+bool
+apply_readable(struct shm_map *map, struct span field)
+{
+	char key[SHM_KEY_BYTES + 1];
+	struct shm_record r;
+	uint64_t epoch;
+	enum rc rc;
+
+	if (key_of(field, key) != RC_OK ||
+	    shm_map_begin(map, &epoch) != RC_OK)
+		return (true);
+	rc = shm_map_get(map, key, &r);
+	if (rc == RC_OK && r.kind != SHM_KIND_RELAY)
+		rc = RC_CORRUPT;
+	shm_map_end(map);
+	return (rc != RC_CORRUPT && rc != RC_NOTFOUND);
 }
 
 static enum rc

@@ -20,10 +20,13 @@ struct apply_result {
 	uint64_t	epoch;		/* 0: nothing was written */
 };
 
-/* Fill an empty index from the map.  *synced: it holds sync/state.  RC_OK,
- * RC_CORRUPT, RC_IO. */
+/* Fill an empty index from the map; records that cannot be read are in it as
+ * damaged.  *synced: it holds sync/state.  RC_OK, RC_CORRUPT, RC_IO. */
 enum rc apply_load(struct shm_map *, struct sync_index *, bool *synced)
     must_check;
+
+/* Can the map's record of this field be read?  Also true when nobody knows. */
+bool apply_readable(struct shm_map *, struct span field);
 
 /* Is this field a canonical host and this value a relay that works here?
  * RC_OK, or a reason in *fault. */

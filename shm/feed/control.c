@@ -222,7 +222,7 @@ wait_is_live(const struct wait *w, const struct sync_entry *e)
 {
 	if (w->kind == WAIT_RM)
 		return (e == NULL || !e->live);
-	return (w->kind == WAIT_PUT && e != NULL && e->live &&
+	return (w->kind == WAIT_PUT && e != NULL && e->live && !e->damaged &&
 	    memcmp(e->hash, w->hash, sizeof(w->hash)) == 0);
 }
 
@@ -324,12 +324,13 @@ change_alone(struct client *c, const char *host, const struct span *value)
 	struct feed *f = c->control->feed;
 	enum rc rc;
 
-	(void)sync_note(f->index, &list, span_of(host), value);
+	(void)feed_note(f, &list, span_of(host), value);
 	rc = feed_apply(f, &list);
 	if (rc == RC_OK)
 		answer_epoch(c);
 	else
-		answer_text(c, "failed", "map not written: %s", rc_name(rc));
+		answer_text(c, "failed", "map not written: %s",
+		    rc == RC_LIMIT ? shm_map_why(f->map) : rc_name(rc));
 }
 
 static void
@@ -430,7 +431,7 @@ list_one(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 	struct body_json_writer *w = arg;
 
 	if (rc != RC_OK)
-		return (true);		/* the next start will verify */
+		return (true);		/* status names it */
 	body_json_open_object(w, NULL);
 	body_json_put_str(w, "host", key + sizeof("relays/") - 1);
 	body_json_put_u64(w, "revision", r->revision);

@@ -1,6 +1,7 @@
 /* shm/feed/feed.c - what is applied, what is held back, what is told. */
 #include "shm/feed/feed.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -8,13 +9,19 @@
 #include "lib/base/object.h"
 #include "lib/body/json_write.h"
 #include "shm/feed/apply.h"
+#include "shm/feed/check.h"
 #include "shm/feed/control.h"
 #include "shm/feed/redis.h"
 #include "shm/feed/writer.h"
 
 /* relay:nodes lists no more: a hash of 10,000 broken records is one fact. */
 #define ERRORS_MAX	100
-#define LOG_AGAIN_MS	60000	/* a server that stays away */
+#define LOG_AGAIN_MS	60000	/* a server that stays away, a disk that is full */
+#define RETRY_FIRST_MS	1000	/* room may be made at any moment, */
+#define RETRY_MAX_MS	30000	/* but a try reads all of Redis */
+#define HOST_TEXT_BYTES	128	/* of a damaged name in a log line */
+
+static void on_retry(void *);
 
 enum rc
 feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
@@ -28,27 +35,73 @@ feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
 	f->loop = loop;
 	f->map = map;
 	f->index = sync_index_new();
+	timer_init(&f->retry, loop, on_retry, f);
 	if ((rc = apply_load(map, f->index, &had_state)) != RC_OK)
 		return (rc);
 	if ((rc = shm_map_begin(map, &epoch)) != RC_OK)
 		return (rc);
 	shm_map_end(map);
 	f->epoch = epoch;
-	log_info("map open relays=%zu epoch=%llu state=%s",
-	    sync_live_count(f->index), (unsigned long long)epoch,
-	    had_state ? "synced" : "new");
+	log_info("map open relays=%zu damaged=%zu epoch=%llu state=%s",
+	    sync_live_count(f->index), sync_damaged_count(f->index),
+	    (unsigned long long)epoch, had_state ? "synced" : "new");
 	return (RC_OK);
 }
 
 void
 feed_fini(struct feed *f)
 {
+	feed_check_free(&f->check);
 	feed_control_free(&f->control);
 	feed_redis_free(&f->redis);
 	feed_writer_free(&f->writer);
+	timer_fini(&f->retry);
 	sync_index_free(&f->index);
 	shm_map_close(&f->map);
 	f->magic = 0;
+}
+
+/* A burst of hints that fail is one failure, or the wait would be at its
+ * longest before it began. */
+static void
+next_retry(struct feed *f, uint64_t now)
+{
+	if (f->retry_ms != 0 && now - f->tried_ms < f->retry_ms)
+		return;
+	f->tried_ms = now;
+	f->retry_ms = f->retry_ms == 0 ? RETRY_FIRST_MS : f->retry_ms * 2;
+	if (f->retry_ms > RETRY_MAX_MS)
+		f->retry_ms = RETRY_MAX_MS;
+}
+
+/* What is in the map serves; whatever else there is waits for room, or for who
+ * asked without Redis to ask again. */
+static void
+on_no_room(struct feed *f)
+{
+	uint64_t now = clock_mono_ms();
+	bool again = f->retry_ms != 0;
+
+	next_retry(f, now);
+	(void)snprintf(f->no_room, sizeof(f->no_room), "%s",
+	    shm_map_why(f->map));
+	if (f->redis != NULL)
+		f->synced = false;
+	if (again && now - f->told_ms < LOG_AGAIN_MS)
+		return;
+	f->told_ms = now;
+	log_error("map not written rc=%s why=\"%s\" relays=%zu: the old map "
+	    "serves; make room, it is tried again", rc_name(RC_LIMIT),
+	    f->no_room, sync_live_count(f->index));
+}
+
+static void
+room_again(struct feed *f)
+{
+	if (f->retry_ms == 0)
+		return;
+	f->retry_ms = 0;
+	log_info("map written again relays=%zu", sync_live_count(f->index));
 }
 
 /* One transaction and the consequences of its result. */
@@ -62,9 +115,14 @@ apply(struct feed *f, struct sync_changes *list, const char *source)
 	rc = apply_changes(f->map, f->index, list, source, &res);
 	sync_changes_fini(list);
 	if (rc == RC_CORRUPT || rc == RC_IO) {
-		log_error("map not written rc=%s: starting again", rc_name(rc));
+		log_error("map not written rc=%s why=\"%s\": starting again",
+		    rc_name(rc), shm_map_why(f->map));
 		f->broken = true;	/* the next start verifies the map */
 		loop_stop(f->loop);
+		return (rc);
+	}
+	if (rc == RC_LIMIT) {
+		on_no_room(f);
 		return (rc);
 	}
 	if (rc != RC_OK) {
@@ -72,6 +130,8 @@ apply(struct feed *f, struct sync_changes *list, const char *source)
 		    rc_name(rc), sync_live_count(f->index));
 		return (rc);
 	}
+	if (source != NULL || f->redis == NULL)
+		room_again(f);		/* a hint may fit where others did not */
 	f->applied_ms = clock_wall_ms();
 	if (res.epoch != 0) {
 		f->epoch = res.epoch;
@@ -95,7 +155,55 @@ feed_start_alone(struct feed *f)
 
 	if ((rc = apply(f, &none, "empty")) == RC_OK)
 		f->synced = true;
+	else if (rc == RC_LIMIT)
+		timer_start_ms(&f->retry, f->retry_ms);
 	return (rc);
+}
+
+static void
+on_retry(void *arg)
+{
+	(void)!feed_start_alone(arg);	/* it says so itself */
+}
+
+bool
+feed_note(struct feed *f, struct sync_changes *list, struct span field,
+    const struct span *value)
+{
+	const struct sync_entry *e = sync_find(f->index, field);
+
+	if (e != NULL && e->live && !apply_readable(f->map, field))
+		(void)sync_set_damaged(f->index, field);
+	return (sync_note(f->index, list, field, value));
+}
+
+void
+feed_damaged(struct feed *f, const char *key)
+{
+	static const size_t len = sizeof(SHM_RELAYS) - 1;
+	static struct log_rate rate;
+	char host[HOST_TEXT_BYTES];
+	struct span field;
+	unsigned suppressed;
+
+	obj_check(f, FEED_MAGIC);
+	if (strncmp(key, SHM_RELAYS, len) != 0) {	/* sync/state */
+		if (f->redis != NULL)
+			feed_redis_compare(f->redis);
+		else
+			(void)!feed_start_alone(f);
+		return;
+	}
+	field = span_of(key + len);
+	if (!sync_set_damaged(f->index, field))
+		return;		/* Redis was asked, and has nothing better */
+	if (log_rate_ok(&rate, 1, &suppressed))
+		log_error("relay record damaged host=\"%s\" suppressed=%u: %s",
+		    apply_printable(field, host, sizeof(host)), suppressed,
+		    f->redis != NULL ? "read again from Redis" :
+		    "relayctl relay put repairs it");
+	if (f->redis != NULL)
+		feed_redis_hint(f->redis, field);
 }
 
 enum rc
@@ -166,7 +274,7 @@ put_error(void *arg, const struct sync_entry *e)
 	struct errors *errs = arg;
 	struct span field = { e->field, e->len };
 
-	if (!e->refused)
+	if (!e->refused && !e->damaged)
 		return (true);
 	if (errs->n == ERRORS_MAX || buffer_len(errs->out) > FEED_STATUS_BYTES)
 		return (false);
@@ -175,8 +283,9 @@ put_error(void *arg, const struct sync_entry *e)
 		field.len = SYNC_PATH_BYTES;
 	body_json_open_object(errs->w, NULL);
 	body_json_put_string(errs->w, "key", field);
-	body_json_put_str(errs->w, "path", e->path);
-	body_json_put_str(errs->w, "reason", e->reason);
+	body_json_put_str(errs->w, "path", e->refused ? e->path : "");
+	body_json_put_str(errs->w, "reason", e->refused ? e->reason :
+	    "the record in the map is damaged");
 	body_json_close_object(errs->w);
 	return (true);
 }
@@ -189,7 +298,8 @@ put_errors(struct feed *f, struct body_json_writer *w, struct buffer *out)
 	body_json_open_array(w, "errors");
 	sync_each(f->index, put_error, &errs);
 	body_json_close_array(w);
-	body_json_put_u64(w, "errors_total", sync_refused_count(f->index));
+	body_json_put_u64(w, "errors_total", sync_refused_count(f->index) +
+	    sync_damaged_count(f->index));
 }
 
 static void
@@ -216,6 +326,11 @@ feed_status(struct feed *f, struct buffer *out)
 	put_digest(f, &w);
 	body_json_put_u64(&w, "epoch", f->epoch);
 	body_json_put_u64(&w, "pending_delete", f->pending_delete);
+	body_json_put_u64(&w, "damaged", sync_damaged_count(f->index));
+	if (f->check != NULL)
+		body_json_put_u64(&w, "checks", feed_check_count(f->check));
+	if (f->retry_ms != 0)
+		body_json_put_str(&w, "no_room", f->no_room);
 	put_errors(f, &w, out);
 	body_json_close_object(&w);
 }

@@ -5,7 +5,8 @@
  *   redis.c    Redis -> changes            sync.c    index, diff, delete guard
  *   control.c  feed.sock -> changes        apply.c   changes -> map
  *   feed.c     decides, applies, tells     writer.c  reports, puts -> Redis
- *   main.c     start and end
+ *   rescue.c   the map at start            check.c   the map from time to time
+ *   walk.c     a child for both            main.c    start and end
  */
 #ifndef RELAY_SHM_FEED_FEED_H
 #define RELAY_SHM_FEED_FEED_H
@@ -15,13 +16,16 @@
 
 #include "lib/base/buffer.h"
 #include "lib/base/loop.h"
+#include "lib/base/timer.h"
 #include "shm/feed/sync.h"
 #include "shm/map.h"
 
 #define FEED_NODE_BYTES		256
 /* A status must fit one control message (64 KiB): errors stop before. */
 #define FEED_STATUS_BYTES	49152
+#define FEED_WHY_BYTES		128
 
+struct feed_check;
 struct feed_control;
 struct feed_redis;
 struct feed_writer;
@@ -35,6 +39,7 @@ struct feed {
 	struct feed_redis	*redis;		/* owned; NULL: none configured */
 	struct feed_writer	*writer;	/* owned; there is one if redis */
 	struct feed_control	*control;	/* owned; NULL: no socket */
+	struct feed_check	*check;		/* owned; NULL in tests */
 	char			node[FEED_NODE_BYTES];
 	unsigned		max_delete_percent;
 	bool			synced;		/* a full read was applied */
@@ -42,16 +47,33 @@ struct feed {
 	uint64_t		applied_ms;	/* wall clock; 0: not yet */
 	size_t			pending_delete;	/* removals the guard holds */
 	bool			broken;		/* the map must be verified: exit */
+
+	/* The map or its disk is full; retry_ms 0: it is not. */
+	unsigned		retry_ms;	/* from one try to the next */
+	uint64_t		tried_ms;	/* the last that counted */
+	uint64_t		told_ms;	/* in the log */
+	char			no_room[FEED_WHY_BYTES];
+	struct timer		retry;		/* without Redis */
 };
 
 /* Take over an open map: index from its records.  RC_OK, RC_CORRUPT, RC_IO. */
 enum rc feed_init(struct feed *, struct loop *, struct shm_map *) must_check;
 void feed_fini(struct feed *);
 
-/* Without Redis an empty map counts as synced. */
+/* Without Redis an empty map counts as synced.  RC_LIMIT: tried again by
+ * itself. */
 enum rc feed_start_alone(struct feed *) must_check;
 
-/* Changes by hint or by control socket.  The list is emptied. */
+/* As sync_note; what the index calls live must be readable in the map to count
+ * as known. */
+bool feed_note(struct feed *, struct sync_changes *, struct span field,
+    const struct span *value);
+
+/* This key's record is damaged: Redis is asked for it.  Said once. */
+void feed_damaged(struct feed *, const char *key);
+
+/* Changes by hint or by control socket.  The list is emptied.  RC_LIMIT: no
+ * room, the old map serves; with Redis retry_ms says when to read all again. */
 enum rc feed_apply(struct feed *, struct sync_changes *) must_check;
 
 /*

@@ -1,25 +1,17 @@
 /*
  * shm/feed/main.c - relay-feed, the only writer of the map.
  *
- * Start: descriptors, configuration, the map walked by a child before it is
- * opened here (a damaged page may kill by SIGBUS), Redis, control socket,
+ * Start: descriptors, configuration, the map (rescue.c), Redis, control socket,
  * sandbox, ready.  Nothing at start waits for Redis: what the map holds is
  * served meanwhile.
  */
 #include "config.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "conf/conf_file.h"
@@ -31,12 +23,13 @@
 #include "lib/ipc/channel.h"
 #include "lib/ipc/inherit.h"
 #include "lib/net/dns.h"
+#include "shm/feed/check.h"
 #include "shm/feed/control.h"
 #include "shm/feed/feed.h"
 #include "shm/feed/redis.h"
+#include "shm/feed/rescue.h"
 #include "shm/feed/writer.h"
 
-#define EXIT_MAP_BAD	3	/* of --verify */
 #define CONF_BYTES_MAX	(1u << 20)
 #define WHY_BYTES	512
 
@@ -46,7 +39,6 @@ static const char usage_text[] =
     "use by hand.\n";
 
 struct options {
-	const char	*verify;	/* walk this map and exit */
 	const char	*conf_path;	/* for messages and relative paths */
 };
 
@@ -64,7 +56,6 @@ struct process {
 static void
 read_options(int argc, char **argv, struct options *o)
 {
-	o->verify = NULL;
 	o->conf_path = "relay.conf";
 	for (int i = 1; i < argc; i++) {
 		bool more = i + 1 < argc;
@@ -75,8 +66,6 @@ read_options(int argc, char **argv, struct options *o)
 		} else if (strcmp(argv[i], "--help") == 0) {
 			(void)fputs(usage_text, stdout);
 			exit(0);
-		} else if (strcmp(argv[i], "--verify") == 0 && more) {
-			o->verify = argv[++i];
 		} else if (strcmp(argv[i], "--conf-path") == 0 && more) {
 			o->conf_path = argv[++i];
 		} else if ((strcmp(argv[i], "--name") == 0 ||
@@ -106,95 +95,26 @@ start_failed(struct process *p, const char *fmt, ...)
 	fatal(1, "start failed: %s", why);
 }
 
-/* The child's part.  Dying by SIGBUS is an answer: no handler, no core. */
-static int
-verify_main(const char *folder)
-{
-	struct rlimit none = { 0, 0 };
-	uint64_t records;
-	enum rc rc;
-
-	(void)signal(SIGBUS, SIG_DFL);
-	(void)signal(SIGSEGV, SIG_DFL);
-	(void)signal(SIGABRT, SIG_DFL);
-	(void)setrlimit(RLIMIT_CORE, &none);
-	rc = shm_map_verify(folder, &records);
-	if (rc == RC_OK || rc == RC_NOTFOUND)
-		return (0);
-	log_warn("map not sound folder=%s rc=%s after=%llu", folder,
-	    rc_name(rc), (unsigned long long)records);
-	return (rc == RC_CORRUPT ? EXIT_MAP_BAD : 1);
-}
-
-/* True: sound, or there is none.  A child that was killed from outside, or
- * could not read, says nothing about the map: that ends the start. */
-static bool
-map_is_sound(struct process *p, const char *folder)
-{
-	char name[] = "relay-feed", option[] = "--verify";
-	char *path = xstrdup(folder);
-	char *argv[] = { name, option, path, NULL };
-	int status, err;
-	pid_t pid;
-
-	err = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ);
-	free(path);
-	if (err != 0)
-		start_failed(p, "map check: %s", strerror(err));
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			start_failed(p, "map check: %s", strerror(errno));
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return (true);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MAP_BAD)
-		return (false);
-	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS ||
-	    WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGABRT))
-		return (false);
-	start_failed(p, "map %s cannot be checked, status=0x%x", folder,
-	    (unsigned)status);
-}
-
-/* The lock file goes too, and first: if we die in between, the bad map is found
- * again, but a new map must never meet the old lock file, which knows the old
- * map's transactions.  Workers that still have the old map keep theirs. */
-static void
-move_aside(struct process *p, const char *folder)
-{
-	char data[PATH_MAX], bad[PATH_MAX], lock[PATH_MAX];
-	long long now = (long long)time(NULL);
-
-	if (snprintf(data, sizeof(data), "%s/data.mdb", folder) >= PATH_MAX ||
-	    snprintf(lock, sizeof(lock), "%s/lock.mdb", folder) >= PATH_MAX ||
-	    snprintf(bad, sizeof(bad), "%s/data.mdb.bad-%lld", folder, now) >=
-	    PATH_MAX)
-		start_failed(p, "state_dir is too long");
-	if (unlink(lock) != 0 && errno != ENOENT)
-		start_failed(p, "%s: %s", lock, strerror(errno));
-	if (rename(data, bad) != 0 && errno != ENOENT)
-		start_failed(p, "%s: %s", data, strerror(errno));
-	log_error("map damaged: moved to %s, made anew from Redis", bad);
-}
-
 static void
 open_map(struct process *p)
 {
 	char *folder = xasprintf("%s/" SHM_MAP_FOLDER,
 	    p->conf->state_dir);
-	struct shm_map *map = NULL;
-	bool sound = map_is_sound(p, folder);
+	struct shm_map *map;
+	char why[WHY_BYTES];
+	bool replaced;
 	enum rc rc;
 
-	if (!sound)
-		move_aside(p, folder);
-	if ((rc = shm_map_open(folder, SHM_WRITER, &map)) != RC_OK)
-		start_failed(p, "map in %s: %s", folder, rc_name(rc));
+	if (rescue_open(folder, &map, &replaced, why, sizeof(why)) != RC_OK)
+		start_failed(p, "%s", why);
 	if ((rc = feed_init(&p->feed, p->loop, map)) != RC_OK)
 		start_failed(p, "map in %s: %s", folder, rc_name(rc));
-	free(folder);
 	p->feed.max_delete_percent = p->conf->max_delete_percent;
+	p->feed.check = feed_check_new(&p->feed, folder,
+	    p->conf->compare_interval_s);
+	free(folder);
 	/* Workers hold the file that was moved: the master replaces them. */
-	if (!sound && ipc_channel_send(p->master, "map-replaced",
+	if (replaced && ipc_channel_send(p->master, "map-replaced",
 	    SPAN_LIT(""), -1) != RC_OK)
 		start_failed(p, "the master does not listen");
 }
@@ -231,7 +151,8 @@ start_redis(struct process *p)
 	enum rc rc;
 
 	if (c->n_endpoints == 0) {
-		if ((rc = feed_start_alone(&p->feed)) != RC_OK)
+		rc = feed_start_alone(&p->feed);
+		if (rc != RC_OK && rc != RC_LIMIT)
 			start_failed(p, "map not written: %s", rc_name(rc));
 		return;
 	}
@@ -277,6 +198,8 @@ on_master_message(void *arg, struct span verb, struct span text, int fd)
 	} else if (span_eq_str(verb, "reopen-log") && fd >= 0) {
 		log_to_fd(fd);
 		fd = -1;
+	} else if (span_eq_str(verb, "map-check")) {
+		feed_check_want(p->feed.check);
 	} else if (span_eq_str(verb, "status")) {
 		buffer_init(&json, 0, false);
 		feed_status(&p->feed, &json);
@@ -382,8 +305,6 @@ main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_init("feed", LOG_INFO);
 	read_options(argc, argv, &o);
-	if (o.verify != NULL)
-		return (verify_main(o.verify));
 	if (ipc_inherit_read(&fds) != RC_OK ||
 	    (fd = ipc_inherit_take(&fds, "control")) < 0) {
 		(void)fputs(usage_text, stderr);

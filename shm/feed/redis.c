@@ -73,6 +73,16 @@ struct feed_redis {
 static void read_begin(struct feed_redis *);
 static void batch_begin(struct feed_redis *);
 
+/* The next full read, sooner while something waits for room. */
+static void
+compare_arm(struct feed_redis *r)
+{
+	unsigned retry_ms = r->feed->retry_ms;
+
+	timer_start_ms(&r->compare, retry_ms != 0 && retry_ms < r->compare_ms ?
+	    retry_ms : r->compare_ms);
+}
+
 /* ---- hints: a set of fields ------------------------------------------------------ */
 
 static struct hint *
@@ -155,27 +165,36 @@ on_coalesced(void *arg)
 
 /* ---- one batch of hinted fields ------------------------------------------------------ */
 
+/* What did not fit is read again with everything else: by the read that runs,
+ * or by one that comes no later for hints that go on failing. */
+static void
+batch_write(struct feed_redis *r, struct sync_changes *list)
+{
+	bool waiting = r->feed->retry_ms != 0;
+
+	if (feed_apply(r->feed, list) == RC_LIMIT && !waiting && !r->reading)
+		compare_arm(r);
+}
+
 /* [value or nil, ...] in the order of r->batch. */
 static void
 batch_apply(struct feed_redis *r, const struct redis_value *v)
 {
 	struct sync_changes list = STAILQ_HEAD_INITIALIZER(list);
-	struct sync_index *index = r->feed->index;
 	const struct hint *h;
 	size_t i = 0;
 
 	STAILQ_FOREACH(h, &r->batch, link) {
 		bool has = v->items[i].type == REDIS_STRING;
 
-		sync_settle(index, h->field);
-		(void)sync_note(index, &list, h->field,
+		sync_settle(r->feed->index, h->field);
+		(void)feed_note(r->feed, &list, h->field,
 		    has ? &v->items[i].text : NULL);
 		i++;
 	}
 	hints_fini(&r->batch);
 	if (!STAILQ_EMPTY(&list))
-		/* Said by feed_apply; the next compare finds it again. */
-		(void)!feed_apply(r->feed, &list);
+		batch_write(r, &list);
 }
 
 static void
@@ -251,7 +270,7 @@ read_complete(struct feed_redis *r)
 	 * still counts for the next one. */
 	if (applied)
 		r->single -= r->single_before;
-	timer_start_ms(&r->compare, r->compare_ms);
+	compare_arm(r);
 	if (accepting)
 		feed_control_read_done(r->feed->control, applied);
 	if (r->read_again || r->accept)
@@ -479,6 +498,14 @@ feed_redis_accept(struct feed_redis *r)
 	if (!r->reading)		/* else read_complete begins it */
 		read_begin(r);
 	return (RC_OK);
+}
+
+void
+feed_redis_compare(struct feed_redis *r)
+{
+	obj_check(r, FEED_REDIS_MAGIC);
+	if (r->up)
+		hint_all(r);
 }
 
 void

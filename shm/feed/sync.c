@@ -26,6 +26,7 @@ struct sync_index {
 	size_t			n;
 	size_t			n_live;
 	size_t			n_refused;
+	size_t			n_damaged;
 	uint8_t			digest[SYNC_HASH_BYTES];
 };
 
@@ -234,6 +235,8 @@ clear_live(struct sync_index *x, struct sync_entry *e)
 	digest_toggle(x, e->hash);
 	e->live = false;
 	x->n_live--;
+	x->n_damaged -= e->damaged ? 1 : 0;
+	e->damaged = false;
 }
 
 static void
@@ -275,6 +278,25 @@ sync_set_refused(struct sync_index *x, struct span field,
 	    strnlen(reason, SYNC_REASON_BYTES));
 	e->refused = true;
 	x->n_refused++;
+}
+
+/* A field that was not live is from now on, with no hash: the digest is as it
+ * was, and a full read that does not see it removes it. */
+bool
+sync_set_damaged(struct sync_index *x, struct span field)
+{
+	struct sync_entry *e = find_or_add(x, field);
+
+	if (e->damaged)
+		return (false);
+	if (!e->live) {
+		memset(e->hash, 0, SYNC_HASH_BYTES);
+		e->live = true;
+		x->n_live++;
+	}
+	e->damaged = true;
+	x->n_damaged++;
+	return (true);
 }
 
 /* What a running read has seen or settled must be kept until it ends. */
@@ -320,6 +342,12 @@ size_t
 sync_refused_count(const struct sync_index *x)
 {
 	return (x->n_refused);
+}
+
+size_t
+sync_damaged_count(const struct sync_index *x)
+{
+	return (x->n_damaged);
 }
 
 void
@@ -386,7 +414,8 @@ known(const struct sync_entry *e, const uint8_t hash[SYNC_HASH_BYTES])
 		return (false);
 	if (e->refused)		/* what is live is not what Redis held last */
 		return (memcmp(e->refused_hash, hash, SYNC_HASH_BYTES) == 0);
-	return (e->live && memcmp(e->hash, hash, SYNC_HASH_BYTES) == 0);
+	return (e->live && !e->damaged &&
+	    memcmp(e->hash, hash, SYNC_HASH_BYTES) == 0);
 }
 
 bool

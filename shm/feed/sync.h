@@ -55,6 +55,8 @@ STAILQ_HEAD(sync_changes, sync_change);	/* one for a field at most */
 struct sync_entry {
 	struct sync_entry	*next;		/* of its bucket */
 	bool			live;		/* in the map */
+	bool			damaged;	/* ... where it cannot be read: to be
+						   written again */
 	uint8_t			hash[SYNC_HASH_BYTES];	/* of what is live */
 	/* A value that was refused: not validated or logged again until it
 	 * changes; told in relay:nodes as long as it stays. */
@@ -77,17 +79,23 @@ void sync_hash(struct span field, struct span value,
 
 struct sync_entry *sync_find(struct sync_index *, struct span field);
 
-/* The map holds this value of the field from now on; any refusal is over. */
+/* The map holds this value of the field from now on; any refusal is over, and
+ * any damage. */
 void sync_set_live(struct sync_index *, struct span field,
     const uint8_t hash[SYNC_HASH_BYTES]);
 void sync_set_refused(struct sync_index *, struct span field,
     const uint8_t hash[SYNC_HASH_BYTES], const char *path,
     const char *reason);
+/* The map's record of the field cannot be read, or is there and should not be,
+ * or is not there and should: whatever Redis has of it is written.  False: this
+ * was known. */
+bool sync_set_damaged(struct sync_index *, struct span field);
 /* Neither in Redis nor in the map. */
 void sync_set_gone(struct sync_index *, struct span field);
 
 size_t sync_live_count(const struct sync_index *);
 size_t sync_refused_count(const struct sync_index *);
+size_t sync_damaged_count(const struct sync_index *);
 
 /* Of all live records, whatever their order: equal on nodes that serve the
  * same records.  Hex, NUL terminated. */
@@ -102,7 +110,8 @@ void sync_digest_after(const struct sync_index *, const struct sync_changes *,
     char out[2 * SYNC_HASH_BYTES + 1]);
 
 /* Note what Redis answered for a field (value NULL: it has none), unless the
- * index knows it as live or refused already.  True when a change was added. */
+ * index knows it as live and sound, or as refused already.  True when a change
+ * was added. */
 bool sync_note(struct sync_index *, struct sync_changes *, struct span field,
     const struct span *value);
 void sync_changes_fini(struct sync_changes *);

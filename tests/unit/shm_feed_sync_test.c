@@ -320,6 +320,58 @@ test_digest(void **state)
 }
 
 /* The boundary between field and value is part of the hash. */
+/* Damaged is what is live and not known: any answer of Redis is a change. */
+static void
+test_damaged(void **state)
+{
+	struct sync_changes list = STAILQ_HEAD_INITIALIZER(list);
+	struct sync_index *x = sync_index_new();
+	struct span one = SPAN_LIT("1");
+	char before[2 * SYNC_HASH_BYTES + 1], after[sizeof(before)];
+
+	(void)state;
+	set_live(x, "a", "1");
+	set_live(x, "b", "1");
+	sync_digest(x, before);
+	assert_true(sync_set_damaged(x, text("a")));
+	assert_false(sync_set_damaged(x, text("a")));	/* known */
+	assert_int_equal(sync_damaged_count(x), 1);
+	assert_int_equal(sync_live_count(x), 2);
+	assert_true(sync_note(x, &list, text("a"), &one));
+	assert_false(sync_note(x, &list, text("b"), &one));
+	expect(&list, "+a ");
+	set_live(x, "a", "1");
+	assert_false(sync_note(x, &list, text("a"), &one));
+	assert_int_equal(sync_damaged_count(x), 0);
+
+	/* A name that should not be there goes, by a read or by a hint. */
+	assert_true(sync_set_damaged(x, text("?")));
+	assert_int_equal(sync_live_count(x), 3);
+	sync_digest(x, after);
+	assert_string_equal(after, before);
+	sync_read_begin(x);
+	(void)sync_read_note(x, &list, text("a"), one);
+	(void)sync_read_note(x, &list, text("b"), one);
+	assert_int_equal(sync_read_end(x, &list), 1);
+	expect(&list, "-? ");
+	assert_true(sync_note(x, &list, text("?"), NULL));
+	expect(&list, "-? ");
+	sync_set_gone(x, text("?"));
+	assert_null(sync_find(x, text("?")));
+	assert_int_equal(sync_damaged_count(x), 0);
+
+	/* What Redis has is refused: it repairs nothing, and is not tried at
+	 * every read. */
+	assert_true(sync_set_damaged(x, text("a")));
+	set_refused(x, "a", "bad");
+	assert_false(sync_note(x, &list, text("a"),
+	    &(struct span){ "bad", 3 }));
+	assert_int_equal(sync_damaged_count(x), 1);
+	assert_true(sync_note(x, &list, text("a"), &one));
+	expect(&list, "+a ");
+	sync_index_free(&x);
+}
+
 static void
 test_hash_boundary(void **state)
 {
@@ -376,6 +428,7 @@ main(void)
 		cmocka_unit_test(test_hint_during_full_read),
 		cmocka_unit_test(test_read_that_broke_off),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_hash_boundary),
 		cmocka_unit_test(test_many),
 	};

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -352,11 +353,49 @@ test_full_map_keeps_what_it_has(void **state)
 	shm_map_close(&m);
 }
 
-/* In a child, as the feed does it: 'c' corrupt, 'o' ok, 'd' died. */
+struct count {
+	unsigned	good, damaged;
+};
+
+static bool
+count_record(void *arg, const char *key, enum rc rc, const struct shm_record *r)
+{
+	struct count *n = arg;
+
+	assert_memory_equal(key, "relays/host", 11);
+	if (rc == RC_OK)
+		n->good++;
+	else
+		n->damaged++;
+	assert_true(rc == RC_OK ? r->payload.len > 0 : r->payload.len == 0);
+	return (true);
+}
+
+static int
+verify_main(void)
+{
+	struct count n = { 0, 0 };
+	struct shm_map *m;
+	uint64_t epoch;
+	enum rc rc;
+
+	if (shm_map_open(folder, SHM_READER, &m) != RC_OK)
+		return (1);
+	if ((rc = shm_map_begin(m, &epoch)) == RC_OK) {
+		rc = shm_map_verify(m, count_record, &n);
+		shm_map_end(m);
+	}
+	shm_map_close(&m);
+	if (rc != RC_OK || n.good + n.damaged != 50)
+		return (1);
+	return (n.damaged == 0 ? 0 : 2);
+}
+
+/* In a child, as the feed does it: 'c' corrupt, 'o' ok, 'r' records are, 'd'
+ * died. */
 static char
 verify(void)
 {
-	uint64_t records;
 	int status;
 	pid_t pid;
 
@@ -365,13 +404,13 @@ verify(void)
 		/* The sanitizer would make SIGBUS an exit. */
 		(void)signal(SIGBUS, SIG_DFL);
 		(void)signal(SIGSEGV, SIG_DFL);
-		_exit(shm_map_verify(folder, &records) == RC_OK &&
-		    records == 50 ? 0 : 1);
+		_exit(verify_main());
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (!WIFEXITED(status))
 		return ('d');
-	return (WEXITSTATUS(status) == 0 ? 'o' : 'c');
+	return (WEXITSTATUS(status) == 0 ? 'o' :
+	    WEXITSTATUS(status) == 2 ? 'r' : 'c');
 }
 
 static void
@@ -411,7 +450,8 @@ static void
 test_verify_finds_damage(void **state)
 {
 	char page[4096], good[4096];
-	unsigned found = 0;
+	unsigned found = 0, records = 0;
+	char said;
 	off_t size;
 	int fd;
 
@@ -419,21 +459,155 @@ test_verify_finds_damage(void **state)
 	fill();
 	assert_int_equal(verify(), 'o');
 	fd = open_data(&size);
-	/* Each data page in turn with one flipped byte in its records (the
-	 * end of a page), then all of wrong bytes. */
+	/* Each data page in turn with one flipped byte in its records: they
+	 * lie at the end of a page. */
 	for (off_t at = 2 * 4096; at + 4096 <= size; at += 4096) {
 		assert_int_equal(pread(fd, good, sizeof(good), at), 4096);
 		memcpy(page, good, sizeof(page));
-		page[4000] ^= 1;
+		page[4080] ^= 1;
 		assert_int_equal(pwrite(fd, page, sizeof(page), at), 4096);
-		found += verify() != 'o';
+		said = verify();
+		found += said != 'o';
+		records += said == 'r';
 		assert_int_equal(pwrite(fd, good, sizeof(good), at), 4096);
 	}
 	assert_in_range(found, 2, 8);	/* pages in use; free ones do not count */
+	assert_in_range(records, 1, found);	/* the file can be used */
 	assert_int_equal(verify(), 'o');
 	assert_int_equal(ftruncate(fd, 3 * 4096), 0);
 	assert_int_not_equal(verify(), 'o');
 	(void)close(fd);
+}
+
+/* ---- salvage ---------------------------------------------------------------------- */
+
+static bool
+send_key(void *arg, const char *key, enum rc rc, const struct shm_record *r)
+{
+	(void)r;
+	assert_int_equal(rc, RC_OK);
+	return (write(*(int *)arg, key, 32) == 32);
+}
+
+/* The keys that can be read, each in 32 bytes; *complete: all of them. */
+static unsigned
+salvage(bool backward, char keys[64][32], bool *complete)
+{
+	char path[128];
+	unsigned n = 0;
+	int fds[2], status;
+	pid_t pid;
+
+	(void)snprintf(path, sizeof(path), "%s/data.mdb", folder);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_true((pid = fork()) >= 0);
+	if (pid == 0) {
+		(void)signal(SIGBUS, SIG_DFL);
+		(void)signal(SIGSEGV, SIG_DFL);
+		_exit(shm_map_salvage(path, backward, send_key, &fds[1]) ==
+		    RC_OK ? 0 : 1);
+	}
+	(void)close(fds[1]);
+	while (n < 64 && read(fds[0], keys[n], 32) == 32)
+		n++;
+	(void)close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	*complete = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return (n);
+}
+
+/* A page in the middle is gone: what is before it and what is behind it is
+ * read, in two passes, and nothing twice. */
+static void
+test_salvage(void **state)
+{
+	static const char wrong[4096] = "wrong bytes";
+	char there[64][32], back[64][32], good[4096];
+	unsigned n, m, most = 0;
+	bool complete;
+	off_t size;
+	int fd;
+
+	(void)state;
+	fill();
+	assert_int_equal(salvage(false, there, &complete), 50);
+	assert_true(complete);
+	assert_string_equal(there[0], "relays/host00.test");
+	assert_int_equal(salvage(true, back, &complete), 50);
+	assert_true(complete);
+	assert_string_equal(back[0], "relays/host49.test");
+	fd = open_data(&size);
+	for (off_t at = 2 * 4096; at + 4096 <= size; at += 4096) {
+		assert_int_equal(pread(fd, good, sizeof(good), at), 4096);
+		assert_int_equal(pwrite(fd, wrong, sizeof(wrong), at), 4096);
+		n = salvage(false, there, &complete);
+		if (!complete) {
+			m = salvage(true, back, &complete);
+			assert_false(complete);
+			assert_true(n + m < 50);
+			if (n > 0 && m > 0)
+				assert_true(strcmp(there[n - 1],
+				    back[m - 1]) < 0);
+			most = n + m > most ? n + m : most;
+		}
+		assert_int_equal(pwrite(fd, good, sizeof(good), at), 4096);
+	}
+	assert_in_range(most, 20, 49);
+	assert_int_equal(ftruncate(fd, 2 * 4096), 0);
+	assert_int_equal(salvage(false, there, &complete), 0);
+	assert_false(complete);
+	(void)close(fd);
+}
+
+/* ---- no room ------------------------------------------------------------------------ */
+
+/* A file size limit cuts writes short as a full disk does; one that is smaller
+ * than what the map tries out is taken for one. */
+static enum rc
+commit_within(struct shm_map *m, rlim_t bytes)
+{
+	static char value[400000];
+	struct rlimit before, limit;
+	uint64_t epoch;
+	enum rc rc;
+
+	memset(value, 'v', sizeof(value) - 1);
+	assert_int_equal(shm_map_write_begin(m), RC_OK);
+	assert_int_equal(shm_map_put(m, "relays/big", SHM_KIND_RELAY,
+	    text(value)), RC_OK);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	rc = shm_map_write_commit(m, &epoch);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	return (rc);
+}
+
+static void
+test_no_room_is_no_fault_of_the_disk(void **state)
+{
+	struct shm_record r;
+	struct shm_map *m;
+	uint64_t epoch;
+	char path[128];
+
+	(void)state;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(shm_map_open(folder, SHM_WRITER, &m), RC_OK);
+	(void)put(m, "relays/a", "kept");
+	assert_int_equal(commit_within(m, 40000), RC_LIMIT);
+	assert_string_equal(shm_map_why(m), "No space left on device");
+	assert_int_equal(commit_within(m, 200000), RC_IO);
+	assert_int_equal(shm_map_begin(m, &epoch), RC_OK);
+	assert_int_equal(shm_map_get(m, "relays/a", &r), RC_OK);
+	assert_true(span_eq(r.payload, SPAN_LIT("kept")));
+	assert_int_equal(shm_map_get(m, "relays/big", &r), RC_NOTFOUND);
+	shm_map_end(m);
+	assert_int_equal(commit_within(m, 1 << 20), RC_OK);
+	(void)snprintf(path, sizeof(path), "%s/room", folder);
+	assert_int_equal(access(path, F_OK), -1);
+	shm_map_close(&m);
 }
 
 static void
@@ -468,6 +642,8 @@ main(void)
 		T(test_dead_reader_pins_nothing),
 		T(test_full_map_keeps_what_it_has),
 		T(test_verify_finds_damage),
+		T(test_salvage),
+		T(test_no_room_is_no_fault_of_the_disk),
 		T(test_foreign_file_is_no_map),
 	};
 
