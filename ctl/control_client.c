@@ -99,9 +99,10 @@ control_ask(const char *path, const char *verb, struct span text, int pass_fd,
 	struct asking a = { .answer = answer };
 	struct ipc_channel *channel = NULL;
 	struct loop *loop = NULL;
-	struct timer timer = { NULL, NULL, NULL };
+	struct timer timer;
 	int fd;
 
+	memset(&timer, 0, sizeof(timer));
 	memset(answer, 0, sizeof(*answer));
 	answer->fd = -1;
 	buffer_init(&answer->text, IPC_MESSAGE_BYTES, false);

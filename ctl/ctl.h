@@ -55,7 +55,7 @@ enum ctl_exit ctl_print_line(struct span) must_check;
 
 /* One function per command; see the table in main.c. */
 typedef enum ctl_exit ctl_command(struct ctl *);
-ctl_command ctl_init, ctl_check, ctl_select;
+ctl_command ctl_init, ctl_check, ctl_explain, ctl_select;
 ctl_command ctl_relay_put, ctl_relay_get, ctl_relay_list, ctl_relay_rm;
 ctl_command ctl_app_create, ctl_app_list;
 ctl_command ctl_key_create, ctl_key_list, ctl_key_revoke;

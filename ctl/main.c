@@ -35,8 +35,11 @@ static const struct command commands[] = {
 	    { "name", 0, ARGS_VALUE } } },
 	{ "check", NULL, ctl_check, 1, 1, "FILE",
 	    "is this relay JSON valid?", { { 0 } } },
+	{ "explain", NULL, ctl_explain, 2, 2, "RELAY REQUEST",
+	    "what becomes of a request, offline; RELAY: file or host",
+	    { { 0 } } },
 	{ "select", NULL, ctl_select, 1, 1, "PATH < DOCUMENT",
-	    "what a selector chooses", { { 0 } } },
+	    "what a JSONPath (RFC 9535) selects", { { 0 } } },
 	{ "relay", "put", ctl_relay_put, 1, 2, "HOST [FILE|-]",
 	    "set a host's relay", { { 0 } } },
 	{ "relay", "get", ctl_relay_get, 1, 1, "HOST",
@@ -76,7 +79,7 @@ static const struct command commands[] = {
 /* Words of later versions: refused by name, so that nobody searches for a
  * typing error. */
 static const char *const later_nouns[] = {
-	"explain", "cert", "role", "ca", "link", "egress", "rewrap", "backup",
+	"cert", "role", "ca", "link", "egress", "rewrap", "backup",
 	"restore", "health", "top", "run", "doctor",
 };
 static const char *const later_pairs[][2] = { { "app", "rotate" } };

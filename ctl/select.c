@@ -59,12 +59,43 @@ static enum ctl_exit
 compile(const char *text, struct body_jsonpath **path)
 {
 	struct body_jsonpath_fault fault = { .reason = "not valid" };
+	const struct body_jsonpath_fault *doubt;
 	enum rc rc = body_jsonpath_compile(span_of(text), path, &fault);
 
+	if (rc != RC_OK) {
+		ctl_error("path: at byte %zu: %s%s", fault.offset, fault.reason,
+		    rc != RC_SYNTAX ? "" : fault.well_formed ?
+		    " (not valid)" : " (not well-formed)");
+		return (CTL_USAGE);
+	}
+	if ((doubt = body_jsonpath_doubt(*path)) != NULL)
+		ctl_error("path: at byte %zu: %s", doubt->offset,
+		    doubt->reason);
+	return (CTL_DONE);
+}
+
+/* What the path selects, as text. */
+static enum ctl_exit
+print_selected(const struct body_jsonpath *path, const struct body_json *doc,
+    bool json, struct buffer *out)
+{
+	struct body_nodelist list = { NULL, 0, 0 };
+	enum rc rc = body_jsonpath_select(path, doc, NODES_MAX, &list);
+
+	if (rc == RC_OK)
+		rc = print_nodes(doc, &list, json, out);
+	body_nodelist_fini(&list);
 	if (rc == RC_OK)
 		return (CTL_DONE);
-	ctl_error("path: at byte %zu: %s", fault.offset, fault.reason);
-	return (CTL_USAGE);
+	if (rc == RC_SYNTAX) {
+		ctl_error("document: a name or a compared text holds half of "
+		    "a surrogate pair");
+		return (CTL_USAGE);
+	}
+	ctl_error("document: %s", rc == RC_LIMIT ?
+	    "too much is selected, or a filter needs too much work" :
+	    "out of memory");
+	return (CTL_FAILED);
 }
 
 enum ctl_exit
@@ -72,7 +103,6 @@ ctl_select(struct ctl *ctl)
 {
 	struct body_jsonpath *path = NULL;
 	struct body_json_fault fault = { .reason = "not valid" };
-	struct body_nodelist list = { NULL, 0, 0 };
 	struct body_json doc = { .nodes = NULL };
 	struct buffer text, out;
 	enum ctl_exit status;
@@ -91,16 +121,11 @@ ctl_select(struct ctl *ctl)
 		status = CTL_USAGE;
 		goto done;
 	}
-	if (body_jsonpath_select(path, &doc, NODES_MAX, &list) != RC_OK ||
-	    print_nodes(&doc, &list, ctl->json, &out) != RC_OK) {
-		ctl_error("document: too much is selected");
-		status = CTL_FAILED;
-		goto done;
-	}
-	status = ctl_print((struct span){ buffer_data(&out),
-	    buffer_len(&out) });
+	status = print_selected(path, &doc, ctl->json, &out);
+	if (status == CTL_DONE)
+		status = ctl_print((struct span){ buffer_data(&out),
+		    buffer_len(&out) });
 done:
-	body_nodelist_fini(&list);
 	body_json_fini(&doc);
 	body_jsonpath_free(&path);
 	buffer_fini(&text);

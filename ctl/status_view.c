@@ -190,7 +190,7 @@ status_text(struct span json, struct buffer *out)
 	static const char *const heads[] = { "NAME", "PID", "STATE", "GEN",
 	    "RESTARTS", "SINCE" };
 	static const char *const feed[] = { "synced", "redis", "relays",
-	    "epoch", "pending_delete", NULL };
+	    "epoch", "pending_delete", "damaged", "no_room", NULL };
 	static const char *const helper[] = { "ready", "engine", "redis",
 	    "records", "damaged", "refused", "forked", "replicated",
 	    "pending_replication", NULL };

@@ -57,6 +57,7 @@ on_listener(evutil_socket_t lfd, short what, void *arg)
 	struct accept *a = l->accept;
 	struct worker *w = a->wrk;
 	unsigned suppressed;
+	struct net_addr peer;
 	int fd;
 
 	(void)what;
@@ -70,9 +71,11 @@ on_listener(evutil_socket_t lfd, short what, void *arg)
 			watch(a, false);
 			return;
 		}
-		fd = accept4(lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		peer.len = sizeof(peer.ss);
+		fd = accept4(lfd, (struct sockaddr *)&peer.ss, &peer.len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			conn_new(w, fd);
+			conn_new(w, fd, &peer);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||

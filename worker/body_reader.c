@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lib/base/object.h"
+
 void
 body_reader_init(struct body_reader *r, const struct http_framing *f,
     const struct http_limits *limits)
@@ -100,6 +102,15 @@ body_reader_next(struct body_reader *r, const struct buffer *in,
 	}
 	r->total += piece->len;
 	return (rc);
+}
+
+void
+body_reader_took(struct body_reader *r, size_t n)
+{
+	ensure(r->kind == HTTP_BODY_LENGTH && n <= r->left);
+	r->left -= n;
+	r->total += n;
+	r->done = r->left == 0;
 }
 
 enum rc

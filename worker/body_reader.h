@@ -4,7 +4,8 @@
  * Context:   pure.
  * Ownership: the caller embeds it; pieces are views into the input buffer.
  *
- * Trailer sections are read strictly and dropped.
+ * Trailer sections are read strictly; who passes them on finds them in
+ * `trailers` when the last call returned RC_OK, until the input changes.
  */
 #ifndef RELAY_WORKER_BODY_READER_H
 #define RELAY_WORKER_BODY_READER_H
@@ -42,6 +43,9 @@ void body_reader_fini(struct body_reader *);
  */
 enum rc body_reader_next(struct body_reader *, const struct buffer *in,
     struct span *piece, size_t *used) must_check;
+
+/* n bytes of a body of known length were taken without it. */
+void body_reader_took(struct body_reader *, size_t n);
 
 /* The stream ended.  RC_OK when that completes the body (until-close),
  * RC_SYNTAX when it was cut short. */

@@ -2,31 +2,37 @@
  * worker/conn.c - from accept to close.
  *
  *   HANDSHAKE -> IDLE -> HEAD -> EXCHANGE -> FLUSH -> IDLE ...
- *                                                  -> finished (lingers)
+ *                                                  -> finished (lingers), cut
+ *                                -> TUNNEL         -> finished
  *
  * One request at a time: pipelined ones wait in the stream's input until the
  * answer before them was taken by the kernel.
  */
 #include "worker/conn.h"
 
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "worker/accept.h"
 #include "worker/exchange.h"
 #include "worker/ingress.h"
+#include "worker/judge.h"
 #include "worker/transaction.h"
+#include "worker/tunnel.h"
 
 #define INPUT_BYTES	65536	/* what a stream takes in by itself */
+#define REFUSALS_PER_S	20	/* log lines; peers can cause them at will */
+#define RATE_GRACE_MS	5000	/* a reader may be this slow to get going */
 
 static void on_ready(void *);
 static void on_input(void *);
 static void on_drained(void *);
 static void on_eof(void *);
 static void on_error(void *, enum net_reason, const char *);
+static void name_client(struct conn *);
 
 static const struct net_stream_ops conn_ops = {
 	.on_ready = on_ready,
@@ -48,6 +54,8 @@ state_name(enum conn_state s)
 		return ("head");
 	case CONN_EXCHANGE:
 		return ("exchange");
+	case CONN_TUNNEL:
+		return ("tunnel");
 	case CONN_FLUSH:
 		return ("flush");
 	case CONN_CLOSED:
@@ -72,6 +80,14 @@ conn_close_name(enum close_reason why)
 		return ("idle-timeout");
 	case CLOSE_WRITE_TIMEOUT:
 		return ("write-timeout");
+	case CLOSE_READS_SLOWLY:
+		return ("reads-slowly");
+	case CLOSE_TUNNEL_END:
+		return ("tunnel-end");
+	case CLOSE_TUNNEL_IDLE:
+		return ("tunnel-idle");
+	case CLOSE_TUNNEL_BROKE:
+		return ("tunnel-broke");
 	case CLOSE_ANSWERED:
 		return ("answered");
 	case CLOSE_CUT:
@@ -97,9 +113,10 @@ may_move(enum conn_state from, enum conn_state to)
 	case CONN_HEAD:
 		return (to == CONN_EXCHANGE || to == CONN_FLUSH);
 	case CONN_EXCHANGE:
-		return (to == CONN_FLUSH);
+		return (to == CONN_FLUSH || to == CONN_TUNNEL);
 	case CONN_FLUSH:
 		return (to == CONN_IDLE);
+	case CONN_TUNNEL:
 	case CONN_CLOSED:
 		return (false);
 	}
@@ -124,14 +141,24 @@ set_state(struct conn *c, enum conn_state to)
 		timer_start_ms(&c->timer, conf->head_timeout_ms);
 		return;
 	case CONN_FLUSH:
-		c->progress = net_stream_sent_total(c->stream);
+		c->progress = c->flush_sent = net_stream_sent_total(c->stream);
+		c->t_flush_ms = clock_mono_ms();
 		timer_start_ms(&c->timer, conf->write_timeout_ms);
 		return;
-	case CONN_EXCHANGE:	/* the exchange has its own */
+	case CONN_EXCHANGE:	/* these have their own */
+	case CONN_TUNNEL:
 	case CONN_CLOSED:
 		timer_stop(&c->timer);
 		return;
 	}
+}
+
+/* An answer that was worked on whole counts until its reader has taken it. */
+static void
+hold(struct conn *c, uint64_t bytes)
+{
+	c->wrk->held_bytes += bytes - c->held_bytes;
+	c->held_bytes = bytes;
 }
 
 static void
@@ -142,7 +169,9 @@ bury(struct conn *c, enum close_reason why)
 	log_debug("conn=%llu closed in=%s why=%s", (unsigned long long)c->id,
 	    state_name(c->state), conn_close_name(why));
 	c->state = CONN_CLOSED;		/* first: what follows may call back */
+	hold(c, 0);
 	exchange_free(&c->exchange);
+	tunnel_free(&c->tunnel);
 	timer_fini(&c->timer);
 	TAILQ_REMOVE(&w->live, c, link);
 	w->n_live--;
@@ -188,30 +217,19 @@ conn_reap(struct worker *w)
 
 /* ---- requests ---- */
 
-static enum error_code
-head_error(enum http_fault fault)
-{
-	switch (fault) {
-	case HTTP_FAULT_TARGET_LONG:
-		return (ERROR_URI_TOO_LONG);
-	case HTTP_FAULT_HEAD_LONG:
-		return (ERROR_HEADER_TOO_LARGE);
-	case HTTP_FAULT_VERSION:
-		return (ERROR_HTTP_VERSION_NOT_SUPPORTED);
-	case HTTP_FAULT_NONE:
-	case HTTP_FAULT_SYNTAX:
-		break;
-	}
-	return (ERROR_BAD_REQUEST);
-}
-
 static void
 refuse_head(struct conn *c, enum error_code code, const char *detail)
 {
+	static struct log_rate rate;
 	struct transaction tx;
+	unsigned suppressed;
 
 	transaction_begin(&tx);
 	tx.status = error_info(code)->status;
+	if (log_rate_ok(&rate, REFUSALS_PER_S, &suppressed))
+		log_info("conn=%llu refused code=%s status=%u stage=request-head host=- "
+		    "ctx=%s detail=\"%s\" suppressed=%u", (unsigned long long)c->id,
+		    error_info(code)->name, tx.status, tx.id, detail, suppressed);
 	transaction_end(&tx, c->id, "-", error_info(code)->name);
 	conn_refuse(c, code, detail, tx.id, false, false);
 }
@@ -245,7 +263,7 @@ parse(struct conn *c)
 			conn_close(c, CLOSE_CLIENT_CUT);
 		return;
 	default:
-		refuse_head(c, head_error(c->head.fault), c->head.detail != NULL ?
+		refuse_head(c, judge_head_fault(c->head.fault), c->head.detail != NULL ?
 		    c->head.detail : "the request head is broken");
 		return;
 	}
@@ -272,20 +290,69 @@ conn_refuse(struct conn *c, enum error_code code, const char *detail,
 }
 
 void
+conn_input_high(struct conn *c, size_t bytes)
+{
+	size_t head = c->wrk->head_limits.head_bytes;
+
+	/* A whole head must fit, or its limit would be a silent stall. */
+	if (bytes < INPUT_BYTES)
+		bytes = INPUT_BYTES;
+	net_stream_set_input_high(c->stream, bytes > head ? bytes : head);
+}
+
+void
 conn_answered(struct conn *c, bool keep)
 {
+	uint64_t unsent = net_stream_unsent(c->stream), held;
+
 	obj_check(c, CONN_MAGIC);
+	held = c->exchange != NULL ? c->exchange->held_bytes : 0;
 	exchange_free(&c->exchange);
+	hold(c, held < unsent ? held : unsent);
+	conn_input_high(c, 0);
 	c->close_after = !keep;
 	set_state(c, CONN_FLUSH);
 	/* Never from here: pipelined refusals would nest. */
-	timer_start_ms(&c->timer, net_stream_unsent(c->stream) == 0 ? 0 :
+	timer_start_ms(&c->timer, unsent == 0 ? 0 :
 	    c->wrk->conf->write_timeout_ms);
+}
+
+void
+conn_cut(struct conn *c)
+{
+	c->cut = true;
+	conn_answered(c, false);
+}
+
+/* What is left of an answer goes slower than conf's min_read_rate. */
+static bool
+reads_too_slowly(const struct conn *c, uint64_t sent)
+{
+	unsigned min = c->wrk->conf->min_read_rate;
+	uint64_t ms = clock_mono_ms() - c->t_flush_ms;
+
+	return (min != 0 && ms > RATE_GRACE_MS &&
+	    (sent - c->flush_sent) * 1000 / ms < min);
+}
+
+void
+conn_tunnel(struct conn *c, struct origin_conn **origin)
+{
+	obj_check(c, CONN_MAGIC);
+	c->tunnel = tunnel_new(c, origin);
+	exchange_free(&c->exchange);
+	set_state(c, CONN_TUNNEL);
+	tunnel_start(c->tunnel);
 }
 
 static void
 flushed(struct conn *c)
 {
+	hold(c, 0);
+	if (c->cut) {
+		conn_close(c, CLOSE_CUT);
+		return;
+	}
 	if (c->close_after || c->wrk->draining ||
 	    (c->eof && buffer_len(net_stream_input(c->stream)) == 0)) {
 		conn_finish(c, CLOSE_ANSWERED);
@@ -302,6 +369,7 @@ on_ready(void *arg)
 {
 	struct conn *c = arg;
 
+	name_client(c);		/* a PROXY header may have said who */
 	set_state(c, CONN_IDLE);
 }
 
@@ -318,6 +386,9 @@ on_input(void *arg)
 	case CONN_EXCHANGE:
 		exchange_on_client_input(c->exchange);
 		return;
+	case CONN_TUNNEL:
+		tunnel_on_client_input(c->tunnel);
+		return;
 	case CONN_FLUSH:		/* the next request waits */
 	case CONN_HANDSHAKE:
 	case CONN_CLOSED:
@@ -332,6 +403,8 @@ on_drained(void *arg)
 
 	if (c->state == CONN_EXCHANGE)
 		exchange_on_client_drained(c->exchange);
+	else if (c->state == CONN_TUNNEL)
+		tunnel_on_client_drained(c->tunnel);
 	else if (c->state == CONN_FLUSH)
 		flushed(c);
 }
@@ -355,6 +428,9 @@ on_eof(void *arg)
 	case CONN_EXCHANGE:
 		exchange_on_client_eof(c->exchange);
 		return;
+	case CONN_TUNNEL:
+		tunnel_on_client_eof(c->tunnel);
+		return;
 	case CONN_FLUSH:
 	case CONN_CLOSED:
 		return;
@@ -372,7 +448,13 @@ on_error(void *arg, enum net_reason reason, const char *why)
 		log_info("conn=%llu handshake failed client=%s reason=%s why=\"%s\" "
 		    "suppressed=%u", (unsigned long long)c->id, c->client,
 		    net_reason_name(reason), why, suppressed);
-	conn_close(c, CLOSE_CLIENT_BROKE);
+	if (c->state == CONN_EXCHANGE)
+		transaction_end(&c->exchange->tx, c->id, c->exchange->host,
+		    "client-broke");
+	if (c->state == CONN_TUNNEL)
+		tunnel_on_client_error(c->tunnel);
+	else
+		conn_close(c, CLOSE_CLIENT_BROKE);
 }
 
 static void
@@ -398,14 +480,16 @@ on_timer(void *arg)
 			flushed(c);
 			return;
 		}
-		if (sent == c->progress) {
-			conn_close(c, CLOSE_WRITE_TIMEOUT);
+		if (sent == c->progress || reads_too_slowly(c, sent)) {
+			conn_close(c, sent == c->progress ? CLOSE_WRITE_TIMEOUT :
+			    CLOSE_READS_SLOWLY);
 			return;
 		}
 		c->progress = sent;
 		timer_start_ms(&c->timer, c->wrk->conf->write_timeout_ms);
 		return;
 	case CONN_EXCHANGE:
+	case CONN_TUNNEL:
 	case CONN_CLOSED:
 		return;
 	}
@@ -413,11 +497,42 @@ on_timer(void *arg)
 
 /* ---- birth ---- */
 
+static bool
+is_trusted(const struct worker *w, const struct net_addr *addr)
+{
+	for (size_t i = 0; i < w->n_trusted; i++)
+		if (net_cidr_has(&w->trusted[i], addr))
+			return (true);
+	return (false);
+}
+
+/* Once its address is known: the peer's, or the one a trusted proxy told. */
+static void
+name_client(struct conn *c)
+{
+	const struct net_addr *addr = net_stream_peer(c->stream);
+
+	c->trusted = net_stream_peer_is_known(c->stream) &&
+	    is_trusted(c->wrk, addr);
+	if (net_addr_ip(addr, c->client) != RC_OK)
+		memcpy(c->client, "unknown", 8);
+}
+
+static struct net_stream *
+open_stream(struct conn *c, int fd, const struct net_addr *peer)
+{
+	struct worker *w = c->wrk;
+	SSL_CTX *ctx = certs_store_default(w->certs);
+
+	if (is_trusted(w, peer))
+		return (net_stream_accept_proxied(w->loop, fd, ctx, &conn_ops, c));
+	return (net_stream_accept(w->loop, fd, ctx, &conn_ops, c));
+}
+
 void
-conn_new(struct worker *w, int fd)
+conn_new(struct worker *w, int fd, const struct net_addr *peer)
 {
 	struct conn *c = xcalloc(1, sizeof(*c));
-	const struct net_addr *peer;
 
 	c->magic = CONN_MAGIC;
 	c->id = ++w->next_conn_id;
@@ -425,17 +540,11 @@ conn_new(struct worker *w, int fd)
 	c->state = CONN_HANDSHAKE;
 	http_head_init(&c->head);
 	timer_init(&c->timer, w->loop, on_timer, c);
-	c->stream = net_stream_accept(w->loop, fd, certs_store_default(w->certs),
-	    &conn_ops, c);
-	/* A whole head must fit, or its limit would be a silent stall. */
-	if (w->head_limits.head_bytes > INPUT_BYTES)
-		net_stream_set_input_high(c->stream, w->head_limits.head_bytes);
+	c->stream = open_stream(c, fd, peer);
+	conn_input_high(c, INPUT_BYTES);
 	TAILQ_INSERT_TAIL(&w->live, c, link);
 	w->n_live++;
-	peer = net_stream_peer(c->stream);
-	if (getnameinfo((const struct sockaddr *)&peer->ss, peer->len, c->client,
-	    sizeof(c->client), NULL, 0, NI_NUMERICHOST) != 0)
-		memcpy(c->client, "unknown", 8);
+	name_client(c);
 	timer_start_ms(&c->timer, w->conf->handshake_timeout_ms);
 	log_debug("conn=%llu accepted client=%s", (unsigned long long)c->id, c->client);
 }

@@ -13,12 +13,15 @@
 #include "worker/worker.h"
 
 struct exchange;
+struct origin_conn;
+struct tunnel;
 
 enum conn_state {
 	CONN_HANDSHAKE,		/* TLS accept in progress */
 	CONN_IDLE,		/* nothing of a request is here */
 	CONN_HEAD,		/* a part of a request head is here */
 	CONN_EXCHANGE,		/* exchange != NULL */
+	CONN_TUNNEL,		/* tunnel != NULL: another protocol */
 	CONN_FLUSH,		/* answered; the kernel has not taken it all */
 	CONN_CLOSED		/* on wrk->dead: only the reaper touches it */
 };
@@ -30,13 +33,15 @@ enum close_reason {
 	CLOSE_HANDSHAKE_TIMEOUT,
 	CLOSE_IDLE_TIMEOUT,
 	CLOSE_WRITE_TIMEOUT,
+	CLOSE_READS_SLOWLY,	/* under conf's min_read_rate */
+	CLOSE_TUNNEL_END,	/* both sides were done */
+	CLOSE_TUNNEL_IDLE,
+	CLOSE_TUNNEL_BROKE,	/* one side was reset */
 	CLOSE_ANSWERED,		/* finished: flushed, then lingering */
 	CLOSE_CUT,		/* an answer had begun and could not be ended */
 	CLOSE_NO_MEMORY,
 	CLOSE_DRAIN		/* the worker leaves */
 };
-
-#define CONN_CLIENT_BYTES	48	/* an IP address as text */
 
 struct conn {
 	unsigned		magic;
@@ -47,17 +52,27 @@ struct conn {
 	struct net_stream	*stream;	/* owned; NULL once closed */
 	struct http_head	head;		/* views into the stream's input */
 	struct exchange		*exchange;	/* owned; CONN_EXCHANGE only */
+	struct tunnel		*tunnel;	/* owned; CONN_TUNNEL only */
 	struct timer		timer;		/* of handshake, idle, head, flush */
 	uint64_t		progress;	/* private: bytes sent at arming */
+	uint64_t		flush_sent;	/* private: bytes sent when the */
+	uint64_t		t_flush_ms;	/* flush began, and when */
+	uint64_t		held_bytes;	/* private: ours in wrk->held_bytes */
 	bool			close_after;	/* CONN_FLUSH: then finish */
+	bool			cut;		/* or rather break off */
 	bool			eof;		/* the client sends no more */
 	bool			asked;		/* a request came on it */
-	char			client[CONN_CLIENT_BYTES];
+	bool			trusted;	/* its client is a trusted proxy */
+	char			client[NET_ADDR_IP_BYTES];
 	TAILQ_ENTRY(conn)	link;
 };
 
 /* fd: owned from here.  wrk->certs has a default context. */
-void conn_new(struct worker *, int fd);
+void conn_new(struct worker *, int fd, const struct net_addr *peer);
+
+/* How much of a request may stand in the stream's input: a body that is read
+ * whole and is not copied; 0: what a head needs. */
+void conn_input_high(struct conn *, size_t bytes);
 
 /* For broken connections and aborts: everything stops now.  Idempotent;
  * callable from any callback; the memory stays until the loop unwinds. */
@@ -68,6 +83,14 @@ void conn_finish(struct conn *, enum close_reason);
 
 /* The exchange queued its whole answer. */
 void conn_answered(struct conn *, bool keep);
+
+/* The answer has begun and cannot be ended: what is queued of it is flushed,
+ * then the connection breaks.  The exchange is freed. */
+void conn_cut(struct conn *);
+
+/* Client and origin agreed on another protocol: the exchange, which is freed,
+ * leaves its connection to a tunnel. */
+void conn_tunnel(struct conn *, struct origin_conn **);
 
 /* Answer with a refusal in place of an exchange (which is freed).  keep: the
  * request was read to its end, so the connection may go on. */

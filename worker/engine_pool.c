@@ -49,6 +49,7 @@ struct engine {
 	struct timer		ping;
 	uint64_t		ping_id; /* 0: none in flight */
 	uint64_t		t_pong_ms; /* last `ready` answer */
+	uint64_t		keys_epoch; /* as it said last */
 	bool			chosen;	/* for one log line per change */
 };
 
@@ -83,6 +84,7 @@ struct engine_pool {
 	unsigned	n_waiting;
 	unsigned	n_calls;
 	uint64_t	next_id;
+	uint64_t	keys_seen;	/* see engine_pool_keys_seen */
 	struct timer	kick;		/* start waiting calls, from the loop */
 	struct call_chain by_id[CALL_BUCKETS];
 };
@@ -133,6 +135,40 @@ choose_slot(struct engine_pool *p)
 		}
 	}
 	return (best);
+}
+
+/* ---- what is remembered of API keys ---- */
+
+/* Any answer may bring keys_epoch, so that a change is known before the next
+ * Ping. */
+static bool
+keys_note(struct engine *e, const struct rpc_value *body)
+{
+	uint64_t epoch;
+
+	if (!rpc_get_u64(rpc_map_get(body, "keys_epoch"), &epoch))
+		return (false);
+	if (epoch != e->keys_epoch) {
+		e->keys_epoch = epoch;
+		e->pool->keys_seen++;
+	}
+	return (true);
+}
+
+uint64_t
+engine_pool_keys_seen(const struct engine_pool *p)
+{
+	uint64_t now_ms = clock_mono_ms();
+	bool alive = false;
+
+	obj_check(p, ENGINE_POOL_MAGIC);
+	for (size_t i = 0; i < p->n_engines; i++) {
+		if (engine_alive(&p->engines[i], now_ms))
+			alive = true;
+		else if (p->engines[i].chosen)
+			return (0);	/* lost, and not yet noted */
+	}
+	return (alive ? p->keys_seen : 0);
 }
 
 /* ---- calls ---- */
@@ -305,6 +341,7 @@ on_reply(void *arg, enum rc rc, enum rpc_status status,
 		call_end(c, rc, status);
 		return;
 	}
+	(void)keys_note(c->slot->engine, body);
 	if (status == RPC_STATUS_OK)
 		rc = c->ops->on_piece(c->arg, body, more);
 	if (rc == RC_OK && status == RPC_STATUS_OK) {
@@ -390,6 +427,7 @@ engine_note(struct engine *e)
 	if (alive == e->chosen)
 		return;
 	e->chosen = alive;
+	e->pool->keys_seen++;
 	if (alive) {
 		log_info("engine ready engine=%s", e->address);
 		return;
@@ -430,10 +468,8 @@ on_link_down(void *arg, const char *why)
 	struct slot *s = arg;
 
 	log_debug("engine link down engine=%s why=%s", s->engine->address, why);
-	if (s == &s->engine->slots[0]) {
-		s->engine->ping_id = 0;
-		timer_stop(&s->engine->ping);
-	}
+	if (s == &s->engine->slots[0])
+		s->engine->ping_id = 0;	/* the timer notes the silence */
 	rpc_link_close(&s->link);
 	slot_retry(s);
 }
@@ -490,13 +526,17 @@ on_pong(void *arg, enum rc rc, enum rpc_status status,
     const struct rpc_value *body, bool more)
 {
 	struct engine *e = arg;
+	uint64_t now_ms = clock_mono_ms();
 	bool ready = false;
 
 	(void)more;
 	e->ping_id = 0;
-	if (rc == RC_OK && status == RPC_STATUS_OK)
+	if (rc == RC_OK && status == RPC_STATUS_OK && keys_note(e, body))
 		(void)rpc_get_bool(rpc_map_get(body, "ready"), &ready);
-	e->t_pong_ms = ready ? clock_mono_ms() : 0;
+	/* It was silent, and is back before the timer saw that. */
+	if (!engine_alive(e, now_ms))
+		e->pool->keys_seen++;
+	e->t_pong_ms = ready ? now_ms : 0;
 	engine_note(e);
 	if (ready)
 		kick(e->pool);
@@ -507,10 +547,13 @@ on_ping_timer(void *arg)
 {
 	struct engine *e = arg;
 	struct buffer body;
+	bool alive;
 
 	engine_note(e);
-	timer_start_ms(&e->ping,
-	    engine_alive(e, clock_mono_ms()) ? ENGINE_PING_MS : BACKOFF_MIN_MS);
+	alive = engine_alive(e, clock_mono_ms());
+	if (!alive && !e->slots[0].up)
+		return;		/* until its link is up again */
+	timer_start_ms(&e->ping, alive ? ENGINE_PING_MS : BACKOFF_MIN_MS);
 	if (e->ping_id != 0 || !e->slots[0].up)
 		return;
 	buffer_init(&body, 0, false);

@@ -69,4 +69,13 @@ void engine_call_cancel(struct engine_pool *, uint64_t id);
 unsigned engine_pool_up(const struct engine_pool *);
 unsigned engine_pool_calls(const struct engine_pool *);
 
+/*
+ * Who remembers what an engine said of an API key remembers this number too,
+ * taken before the question was written, and forgets both when it is another
+ * one: some engine's keys_epoch changed, or an engine came, left or was silent
+ * for ENGINE_SILENT_MS, so that it could not have told.
+ * 0: nothing may be remembered now.
+ */
+uint64_t engine_pool_keys_seen(const struct engine_pool *);
+
 #endif

@@ -19,9 +19,11 @@ static const struct error_info table[ERROR_CODES] = {
 	{ ERROR_HTTP_VERSION_NOT_SUPPORTED, "http-version-not-supported", 505,
 	    "HTTP Version Not Supported", false },
 	{ ERROR_CLIENT_TIMEOUT, "client-timeout", 408, "Client Timeout", false },
+	{ ERROR_UNAUTHORIZED, "unauthorized", 401, "Unauthorized", false },
 	{ ERROR_RELAY_NOT_FOUND, "relay-not-found", 404, "Relay Not Found", false },
 	{ ERROR_METHOD_NOT_ALLOWED, "method-not-allowed", 405, "Method Not Allowed", false },
 	{ ERROR_MISDIRECTED_REQUEST, "misdirected-request", 421, "Misdirected Request", false },
+	{ ERROR_DECRYPTION, "decryption-error", 422, "Decryption Error", false },
 	{ ERROR_OVERLOADED, "overloaded", 503, "Overloaded", true },
 	{ ERROR_NOT_READY, "not-ready", 503, "Not Ready", true },
 	{ ERROR_ENGINE_UNAVAILABLE, "engine-unavailable", 503, "Engine Unavailable", true },
@@ -29,6 +31,8 @@ static const struct error_info table[ERROR_CODES] = {
 	{ ERROR_UPSTREAM_TLS, "upstream-tls-error", 502, "Upstream TLS Error", false },
 	{ ERROR_UPSTREAM_PROTOCOL, "upstream-protocol-error", 502,
 	    "Upstream Protocol Error", false },
+	{ ERROR_UNSEALABLE_RESPONSE, "unsealable-response", 502,
+	    "Unsealable Response", false },
 	{ ERROR_REQUEST_TIMEOUT, "request-timeout", 504, "Request Timeout", false },
 	{ ERROR_TUNNEL_LOOP, "tunnel-loop", 508, "Loop Detected", false },
 	{ ERROR_INTERNAL, "internal-server-error", 500, "Internal Server Error", false },
@@ -77,6 +81,9 @@ error_answer_write(struct buffer *out, enum error_code code, const char *detail,
 	if (code == ERROR_METHOD_NOT_ALLOWED)
 		http_write_field_str(out, "Allow",
 		    "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+	if (code == ERROR_UNAUTHORIZED)		/* RFC 9110 15.5.2 */
+		http_write_field_str(out, "WWW-Authenticate",
+		    "Basic realm=\"relay\"");
 	if (close)
 		http_write_field_str(out, "Connection", "close");
 	http_write_end(out);

@@ -1,7 +1,7 @@
 /*
- * worker/exchange.c - life of an exchange: its origin, its deadlines, its end.
- * The request's way is in exchange_request.c, the response's in
- * exchange_response.c.
+ * worker/exchange.c - life of an exchange: its caller's key, its origin, its
+ * end.  The request's way is in exchange_request.c, the response's in
+ * exchange_response.c, who is waited for in exchange_deadline.c.
  *
  * Any function that may end the exchange is the last thing its caller does, or
  * says so by its result.
@@ -14,9 +14,9 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/http/write.h"
+#include "worker/api_key.h"
 
 #define REFUSALS_PER_S	20	/* log lines; peers can cause them at will */
-#define RATE_GRACE_MS	5000	/* a body may be this slow to get going */
 
 static void on_origin_input(void *);
 static void on_origin_drained(void *);
@@ -41,11 +41,13 @@ exchange_free(struct exchange **xp)
 	if (x == NULL)
 		return;
 	obj_check(x, EXCHANGE_MAGIC);
-	transform_abort(&x->transform);
+	transform_free(&x->transform);
 	x->wrk->held_bytes -= x->held_bytes;
+	api_key_cancel(x->wrk->api_keys, x->auth_id);
 	if (x->take_id != 0)
 		origin_cancel(x->wrk->origins, x->take_id);
 	origin_drop(&x->origin);
+	timer_fini(&x->expect);
 	timer_fini(&x->timer);
 	body_reader_fini(&x->reader);
 	body_reader_fini(&x->rreader);
@@ -54,6 +56,7 @@ exchange_free(struct exchange **xp)
 	buffer_fini(&x->body);
 	buffer_fini(&x->back_head);
 	buffer_fini(&x->rbody);
+	buffer_fini(&x->api_key);
 	relay_unref(&x->relay);
 	x->magic = 0;
 	free(x);
@@ -74,11 +77,11 @@ exchange_fail(struct exchange *x, enum error_code code, const char *stage,
 	x->tx.status = x->tx.status != 0 ? x->tx.status : e->status;
 	transaction_end(&x->tx, x->conn->id, x->host, e->name);
 	if (x->answered)
-		conn_close(x->conn, CLOSE_CUT);
+		conn_cut(x->conn);
 	else
 		conn_refuse(x->conn, code, detail, x->tx.id,
-		    x->method == HTTP_HEAD,
-		    x->client_keep && x->body_taken);
+		    x->method == HTTP_HEAD, x->client_keep &&
+		    x->client_minor >= 1 && x->body_taken);
 }
 
 void
@@ -93,27 +96,71 @@ exchange_done(struct exchange *x)
 	conn_answered(x->conn, keep);
 }
 
+/* A body that is read whole stands in the stream's input until then. */
+static uint64_t
+input_held(const struct exchange *x)
+{
+	return (x->request == REQUEST_COLLECT ?
+	    buffer_len(net_stream_input(x->conn->stream)) : 0);
+}
+
 bool
-exchange_hold(struct exchange *x, size_t n)
+exchange_account(struct exchange *x)
 {
 	struct worker *w = x->wrk;
+	uint64_t bytes = buffer_len(&x->body) + buffer_len(&x->rbody) +
+	    input_held(x) + (x->reserved_bytes != 0 ? x->reserved_bytes :
+	    transform_held(x->transform));
 
-	if (n > w->conf->max_held_bytes - w->held_bytes)
-		return (false);
-	w->held_bytes += n;
-	x->held_bytes += n;
-	return (true);
+	w->held_bytes += bytes - x->held_bytes;
+	x->held_bytes = bytes;
+	return (w->held_bytes <= w->conf->max_held_bytes);
 }
 
 void
 exchange_let_go(struct exchange *x)
 {
-	size_t max = x->body.max;
-
-	x->wrk->held_bytes -= x->held_bytes;
-	x->held_bytes = 0;
 	buffer_fini(&x->body);
-	buffer_init(&x->body, max, true);
+	buffer_init(&x->body, 0, true);
+	(void)exchange_account(x);	/* it can only be less */
+}
+
+static bool
+reserve(void *arg, size_t bytes)
+{
+	struct exchange *x = arg;
+
+	x->reserved_bytes = transform_held(x->transform) + bytes;
+	if (exchange_account(x))
+		return (true);
+	x->reserved_bytes = 0;
+	(void)exchange_account(x);
+	return (false);
+}
+
+struct transform *
+exchange_transform(struct exchange *x, const struct relay_action *action,
+    enum rewrite_syntax syntax, struct buffer *head, struct buffer *body,
+    bool pieces, transform_cb *cb)
+{
+	const struct relay *r = x->relay;
+	const struct transform_job job = {
+		.engines = x->wrk->engines,
+		.relay = r,
+		.action = action,
+		.client = x->conn->client,
+		.head = head,
+		.body = body,
+		.syntax = buffer_len(body) == 0 && !pieces ? REWRITE_NONE : syntax,
+		.pieces = pieces,
+		.tx = &x->tx,
+		.max_fields = r->max_body_fields != 0 ? r->max_body_fields :
+		    x->wrk->conf->max_body_fields,
+		.max_bytes = EXCHANGE_RESULT_MAX,
+		.reserve = reserve,
+	};
+
+	return (transform_new(&job, cb, x));
 }
 
 enum error_code
@@ -126,157 +173,24 @@ exchange_transform_error(enum transform_result r)
 		return (ERROR_TOO_MANY_FIELDS);
 	case TRANSFORM_TOO_LARGE:
 		return (ERROR_PAYLOAD_TOO_LARGE);
+	case TRANSFORM_OVERLOADED:
+		return (ERROR_OVERLOADED);
+	case TRANSFORM_UNDECRYPTABLE:
+		return (ERROR_DECRYPTION);
 	case TRANSFORM_ENGINE:
 		return (ERROR_ENGINE_UNAVAILABLE);
 	case TRANSFORM_PENDING:
+	case TRANSFORM_PIECE:
 	case TRANSFORM_DONE:
 		break;
 	}
 	return (ERROR_INTERNAL);
 }
 
-/* ---- deadlines: one timer, for whoever has to move next ---- */
-
-enum waiting {
-	WAIT_NOBODY,		/* pools have deadlines of their own */
-	WAIT_CLIENT_BODY,
-	WAIT_CLIENT_READS,
-	WAIT_ORIGIN_READS,
-	WAIT_ORIGIN_HEAD,
-	WAIT_ORIGIN_BODY
-};
-
 bool
 exchange_room(struct net_stream *to)
 {
 	return (net_stream_unsent(to) < EXCHANGE_UNSENT_MAX);
-}
-
-static enum waiting
-whom(const struct exchange *x)
-{
-	if (x->transform != NULL)
-		return (WAIT_NOBODY);
-	if (x->answered && !exchange_room(x->conn->stream))
-		return (WAIT_CLIENT_READS);
-	if (x->request == REQUEST_COLLECT)
-		return (WAIT_CLIENT_BODY);
-	if (x->origin == NULL)
-		return (WAIT_NOBODY);
-	if (x->response == RESPONSE_STREAM || x->response == RESPONSE_COLLECT)
-		return (WAIT_ORIGIN_BODY);
-	if (!exchange_room(x->origin->stream))
-		return (WAIT_ORIGIN_READS);
-	if (x->request == REQUEST_STREAM)
-		return (WAIT_CLIENT_BODY);
-	return (WAIT_ORIGIN_HEAD);
-}
-
-static uint64_t
-bytes_moved(const struct exchange *x)
-{
-	uint64_t n = net_stream_received_total(x->conn->stream) +
-	    net_stream_sent_total(x->conn->stream);
-
-	if (x->origin != NULL)
-		n += net_stream_received_total(x->origin->stream) +
-		    net_stream_sent_total(x->origin->stream);
-	return (n);
-}
-
-static unsigned
-patience_ms(const struct exchange *x, enum waiting w)
-{
-	const struct conf *conf = x->wrk->conf;
-
-	switch (w) {
-	case WAIT_NOBODY:
-		return (0);
-	case WAIT_CLIENT_BODY:
-	case WAIT_ORIGIN_BODY:
-		return (conf->body_timeout_ms);
-	case WAIT_CLIENT_READS:
-	case WAIT_ORIGIN_READS:
-		return (conf->write_timeout_ms);
-	case WAIT_ORIGIN_HEAD:
-		return (x->relay->response_timeout_ms != 0 ?
-		    x->relay->response_timeout_ms : conf->response_timeout_ms);
-	}
-	return (0);
-}
-
-static uint64_t
-waited_ms(const struct exchange *x)
-{
-	return (clock_mono_ms() - x->t_waiting_ms);
-}
-
-void
-exchange_arm(struct exchange *x)
-{
-	enum waiting w = whom(x);
-
-	if (w == x->waiting)
-		return;
-	if (x->waiting == WAIT_CLIENT_BODY)
-		x->client_ms += waited_ms(x);
-	x->t_waiting_ms = clock_mono_ms();
-	x->waiting = w;
-	x->progress = bytes_moved(x);
-	if (w == WAIT_NOBODY)
-		timer_stop(&x->timer);
-	else
-		timer_start_ms(&x->timer, patience_ms(x, w));
-}
-
-/* Only time in which nobody but the client could move counts. */
-bool
-exchange_client_too_slow(const struct exchange *x)
-{
-	unsigned min = x->wrk->conf->min_body_rate;
-	uint64_t ms = x->client_ms;
-
-	if (x->waiting == WAIT_CLIENT_BODY)
-		ms += waited_ms(x);
-	return (min != 0 && ms > RATE_GRACE_MS && x->reader.total * 1000 / ms < min);
-}
-
-/* Bytes moved since: another period.  An origin's head has no such grace. */
-static void
-on_timer(void *arg)
-{
-	struct exchange *x = arg;
-	uint64_t moved = bytes_moved(x);
-
-	if (moved != x->progress && x->waiting != WAIT_ORIGIN_HEAD) {
-		x->progress = moved;
-		timer_start_ms(&x->timer, patience_ms(x, x->waiting));
-		return;
-	}
-	switch ((enum waiting)x->waiting) {
-	case WAIT_NOBODY:
-		return;
-	case WAIT_CLIENT_BODY:
-		exchange_fail(x, ERROR_CLIENT_TIMEOUT, "request-body",
-		    "the request body stopped coming");
-		return;
-	case WAIT_CLIENT_READS:
-		transaction_end(&x->tx, x->conn->id, x->host, "client-stopped-reading");
-		conn_close(x->conn, CLOSE_WRITE_TIMEOUT);
-		return;
-	case WAIT_ORIGIN_READS:
-		exchange_fail(x, ERROR_REQUEST_TIMEOUT, "request-body",
-		    "the destination stopped reading");
-		return;
-	case WAIT_ORIGIN_HEAD:
-		exchange_fail(x, ERROR_REQUEST_TIMEOUT, "response-head",
-		    "the destination did not answer in time");
-		return;
-	case WAIT_ORIGIN_BODY:
-		exchange_fail(x, ERROR_REQUEST_TIMEOUT, "response-body",
-		    "the response body stopped coming");
-		return;
-	}
 }
 
 /* ---- the origin ---- */
@@ -353,9 +267,8 @@ exchange_origin_ask(struct exchange *x, bool fresh)
 	    on_origin_ready, x);
 }
 
-/* RFC 9110 9.2.2. */
-static bool
-idempotent(enum http_method m)
+bool
+exchange_idempotent(enum http_method m)
 {
 	return (m == HTTP_GET || m == HTTP_HEAD || m == HTTP_PUT ||
 	    m == HTTP_DELETE || m == HTTP_OPTIONS || m == HTTP_TRACE);
@@ -365,7 +278,8 @@ idempotent(enum http_method m)
 static bool
 still_reading(const struct exchange *x)
 {
-	return (x->request == REQUEST_COLLECT || x->request == REQUEST_SEAL);
+	return (x->request == REQUEST_AUTH || x->request == REQUEST_COLLECT ||
+	    x->request == REQUEST_SEAL);
 }
 
 /*
@@ -385,7 +299,7 @@ may_retry(const struct exchange *x)
 		return (false);
 	if (!x->head_sent)
 		return (true);
-	return (x->origin->reused && idempotent(x->method) && x->request == REQUEST_SENT &&
+	return (x->origin->reused && exchange_idempotent(x->method) && x->request == REQUEST_SENT &&
 	    (!x->has_body || buffer_len(&x->body) != 0));
 }
 
@@ -452,26 +366,109 @@ on_origin_error(void *arg, enum net_reason reason, const char *why)
 
 /* ---- events of the conn ---- */
 
+bool
+exchange_say_continue(struct exchange *x)
+{
+	struct buffer line;
+	enum rc rc;
+
+	timer_stop(&x->expect);
+	if (!x->wants_continue || x->answered)
+		return (true);
+	x->wants_continue = false;
+	buffer_init(&line, 0, false);
+	http_write_status_line(&line, 100, SPAN_LIT(""));
+	http_write_end(&line);
+	rc = net_stream_write_buffer(x->conn->stream, &line);
+	buffer_fini(&line);
+	if (rc != RC_NOMEM)
+		return (true);	/* a broken stream says so by its own event */
+	conn_close(x->conn, CLOSE_NO_MEMORY);
+	return (false);
+}
+
+/* The destination says nothing: the client may go on (RFC 9110 10.1.1). */
+static void
+on_expect(void *arg)
+{
+	struct exchange *x = arg;
+
+	if (exchange_say_continue(x))
+		exchange_arm(x);
+}
+
+/* A body of known length that is read whole stands in the stream's input. */
+static void
+make_room(struct exchange *x)
+{
+	if (x->request == REQUEST_COLLECT && x->reader.kind == HTTP_BODY_LENGTH)
+		conn_input_high(x->conn, x->reader.left < EXCHANGE_PIECE_BYTES ?
+		    (size_t)x->reader.left : EXCHANGE_PIECE_BYTES);
+}
+
+/* The caller may: ask for a connection, and begin to read. */
+static void
+begin(struct exchange *x)
+{
+	exchange_origin_ask(x, false);
+	make_room(x);
+	if (!x->collected && x->wants_continue)
+		timer_start_ms(&x->expect, x->wrk->conf->expect_timeout_ms);
+	else if (!exchange_say_continue(x))
+		return;
+	if (exchange_request_pump(x))
+		exchange_arm(x);
+}
+
+static void
+on_verdict(void *arg, enum api_key_verdict verdict)
+{
+	struct exchange *x = arg;
+
+	x->auth_id = 0;
+	switch (verdict) {
+	case API_KEY_GOOD:
+		x->request = x->after_auth;
+		begin(x);
+		return;
+	case API_KEY_BAD:
+		exchange_fail(x, ERROR_UNAUTHORIZED, "authentication",
+		    "the API key is not good for this relay");
+		return;
+	case API_KEY_NO_ENGINE:
+		exchange_fail(x, ERROR_ENGINE_UNAVAILABLE, "authentication",
+		    "no engine could check the API key");
+		return;
+	}
+}
+
+static void
+authenticate(struct exchange *x)
+{
+	enum api_key_verdict now = API_KEY_NO_ENGINE;
+
+	x->after_auth = x->request;
+	x->request = REQUEST_AUTH;
+	x->auth_id = api_key_ask(x->wrk->api_keys, x->relay->app, (struct span){
+	    buffer_data(&x->api_key), buffer_len(&x->api_key) }, on_verdict, x,
+	    &now);
+	buffer_clear(&x->api_key);
+	if (x->auth_id == 0)
+		on_verdict(x, now);
+	else
+		exchange_arm(x);
+}
+
 void
 exchange_start(struct exchange *x)
 {
 	obj_check(x, EXCHANGE_MAGIC);
-	timer_init(&x->timer, x->wrk->loop, on_timer, x);
-	exchange_origin_ask(x, false);
-	if (x->want_continue) {
-		struct buffer line;
-
-		buffer_init(&line, 0, false);
-		http_write_status_line(&line, 100, SPAN_LIT(""));
-		http_write_end(&line);
-		/* A broken stream says so by its own event. */
-		if (net_stream_write_buffer(x->conn->stream, &line) != RC_OK)
-			log_debug("conn=%llu no 100 sent",
-			    (unsigned long long)x->conn->id);
-		buffer_fini(&line);
-	}
-	if (exchange_request_pump(x))
-		exchange_arm(x);
+	timer_init(&x->timer, x->wrk->loop, exchange_on_deadline, x);
+	timer_init(&x->expect, x->wrk->loop, on_expect, x);
+	if (x->relay->api_key)
+		authenticate(x);
+	else
+		begin(x);
 }
 
 void
@@ -486,7 +483,7 @@ void
 exchange_on_client_drained(struct exchange *x)
 {
 	obj_check(x, EXCHANGE_MAGIC);
-	if (x->response == RESPONSE_STREAM)
+	if (x->response == RESPONSE_STREAM || x->response == RESPONSE_PIECES)
 		exchange_response_pump(x);
 	else
 		exchange_arm(x);
@@ -496,9 +493,9 @@ void
 exchange_on_client_eof(struct exchange *x)
 {
 	obj_check(x, EXCHANGE_MAGIC);
-	x->client_keep = false;
 	if (x->body_taken)
-		return;		/* a half-close after a whole request is no abort */
+		return;		/* a half-close after a whole request is no abort,
+				   and others may wait behind it */
 	/* The rest may wait in our input: the reader finds out. */
 	if (exchange_request_pump(x))
 		exchange_arm(x);

@@ -8,10 +8,14 @@
  * Request and response move on their own, since an origin may answer before
  * the body was read:
  *
- *   request   COLLECT -> SEAL -> READY -> SENT        a body with work
- *             STREAM -> SENT                          a body without
+ *   request   (AUTH ->) COLLECT -> SEAL -> READY -> SENT  a body with work
+ *             (AUTH ->) SEAL -> READY | STREAM -> SENT    work in the head alone
+ *             (AUTH ->) STREAM -> SENT                    no work
  *   response  HEAD -> STREAM -> DONE                  passes through
- *             HEAD -> COLLECT -> OPEN -> DONE         has work
+ *             HEAD -> OPEN -> STREAM -> DONE          work in the head alone
+ *             HEAD -> COLLECT -> OPEN -> DONE         has work, read whole
+ *             HEAD -> COLLECT -> PIECES -> DONE       only decrypts, and is long
+ *   and, when both sides agreed on another protocol, the conn's tunnel.
  *
  * The origin's connection is asked for when the exchange begins, so that its
  * handshake runs beside the body and the engine call.
@@ -30,8 +34,9 @@
 #include "worker/worker.h"
 
 enum request_state {
+	REQUEST_AUTH,		/* an engine is asked about the caller's key */
 	REQUEST_COLLECT,	/* the body is read whole: it has work */
-	REQUEST_SEAL,		/* an engine call is out */
+	REQUEST_SEAL,		/* an engine call is out for what is whole */
 	REQUEST_READY,		/* whole in body, waits for the origin */
 	REQUEST_STREAM,		/* passes through as it comes */
 	REQUEST_SENT		/* every byte is queued to the origin */
@@ -42,6 +47,7 @@ enum response_state {
 	RESPONSE_STREAM,	/* passes through as it comes */
 	RESPONSE_COLLECT,	/* read whole: it has work */
 	RESPONSE_OPEN,		/* an engine call is out */
+	RESPONSE_PIECES,	/* opened and passed on as it comes */
 	RESPONSE_DONE		/* every byte is queued to the client */
 };
 
@@ -57,18 +63,28 @@ struct exchange {
 
 	/* request */
 	enum request_state	request;
+	enum request_state	after_auth;	/* where AUTH leads */
+	struct buffer		api_key;	/* owned: the caller's; wiped when
+						   it was asked about */
+	uint64_t		auth_id;	/* waits for a verdict; 0: no */
 	enum http_method	method;
 	unsigned		client_minor;	/* HTTP/1.minor of the client */
 	bool			client_keep;	/* it keeps the connection */
 	bool			has_body;
+	enum rewrite_syntax	syntax;		/* of a body that has work */
+	bool			collected;	/* the body is read whole */
 	bool			chunked_out;	/* towards the origin */
-	bool			want_continue;	/* answer 100 before reading */
+	bool			wants_continue;	/* it waits for a 100 */
+	bool			upgrade;	/* it asks for another protocol */
 	struct body_reader	reader;
 	bool			body_taken;	/* and consumed to its last byte:
 						   what follows is a request */
+	uint64_t		body_limit;	/* bytes, with selectors; both ways */
 	struct buffer		head;		/* owned: outgoing, unfinished */
 	struct buffer		body;		/* owned: while it has work */
 	size_t			action;		/* next request action */
+	size_t			piece_at;	/* bytes in body that are worth a call
+						   before it is whole */
 
 	/* origin */
 	uint64_t		take_id;	/* waits for a connection; 0: no */
@@ -83,6 +99,11 @@ struct exchange {
 	struct http_head	rhead;		/* owned array; views into origin input */
 	struct http_framing	rframing;
 	struct body_reader	rreader;
+	enum rewrite_syntax	rsyntax;	/* of a body that has work */
+	bool			unread;		/* read in part, and goes on as it
+						   came */
+	uint64_t		rlength;	/* declared for a body-less answer;
+						   UINT64_MAX: not */
 	bool			chunked_back;	/* towards the client */
 	bool			close_after;	/* towards the client */
 	bool			origin_keep;	/* reusable after this answer */
@@ -93,17 +114,22 @@ struct exchange {
 	size_t			raction;	/* next response action */
 
 	uint64_t		held_bytes;	/* ours in wrk->held_bytes */
-	struct transform	*transform;	/* owned; NULL: none out */
-	struct timer		timer;		/* no progress, see exchange_arm */
+	uint64_t		reserved_bytes;	/* of those: for a call's answer */
+	struct transform	*transform;	/* owned; NULL: none */
+	struct timer		expect;		/* then we say 100 ourselves */
+	struct timer		timer;		/* no progress, exchange_deadline.c */
 	uint8_t			waiting;	/* private: for whom */
 	uint64_t		t_waiting_ms;	/* private: since when */
 	uint64_t		client_ms;	/* private: waited for its body */
+	uint64_t		reads_ms;	/* private: waited for it to read */
 	uint64_t		progress;	/* private: bytes moved at arming */
 };
 
 /* High-water mark of what is queued and unsent in either direction: above it
  * the other side is not read.  Two TLS records and room. */
 #define EXCHANGE_UNSENT_MAX	(128u << 10)
+/* A request body over this is sealed in pieces of this while the rest comes. */
+#define EXCHANGE_PIECE_BYTES	((size_t)1 << 20)
 /* A sealed body is longer than a plain one: about 4/3 plus 90 bytes a field. */
 #define EXCHANGE_RESULT_MAX	(64u << 20)
 
@@ -125,18 +151,32 @@ void exchange_fail(struct exchange *, enum error_code, const char *stage,
     const char *detail);
 /* The whole answer is queued: back to the conn.  The exchange is gone after. */
 void exchange_done(struct exchange *);
-/* Watch whoever has to move next. */
-void exchange_arm(struct exchange *);
-/* Count n more bytes of a body that is read whole.  False: that would pass the
- * worker's max_held_bytes; nothing is counted. */
-bool exchange_hold(struct exchange *, size_t n);
+/* Count what this exchange holds of bodies.  False: that passes the worker's
+ * max_held_bytes. */
+bool exchange_account(struct exchange *);
 /* The request's body is needed no more: wiped, and no longer counted. */
 void exchange_let_go(struct exchange *);
 /* Room for more towards the peer. */
 bool exchange_room(struct net_stream *to);
+/* Say 100 Continue if the client waits for it.  False: the exchange is gone. */
+bool exchange_say_continue(struct exchange *);
+enum error_code exchange_transform_error(enum transform_result);
+/* The next action on a message, begun; one that is only fed later is created.
+ * The transform's owner is the exchange. */
+struct transform *exchange_transform(struct exchange *,
+    const struct relay_action *, enum rewrite_syntax, struct buffer *head,
+    struct buffer *body, bool pieces, transform_cb *);
+
+/* A repeat does no harm (RFC 9110 9.2.2). */
+bool exchange_idempotent(enum http_method);
+
+/* exchange_deadline.c */
+/* Watch whoever has to move next. */
+void exchange_arm(struct exchange *);
+/* The timer's callback. */
+void exchange_on_deadline(void *);
 /* The request body comes slower than conf's min_body_rate. */
 bool exchange_client_too_slow(const struct exchange *);
-enum error_code exchange_transform_error(enum transform_result);
 
 /* exchange_request.c; false: the exchange is gone, or begins again with
  * another origin connection: nothing is left to do */
@@ -144,6 +184,13 @@ bool exchange_request_pump(struct exchange *);
 /* exchange_response.c */
 void exchange_response_pump(struct exchange *);
 void exchange_response_eof(struct exchange *);
+/* response_head.c: the answer's head as the client gets it */
+void response_head_write(struct exchange *);
+/* False: the exchange is gone. */
+bool response_head_interim(struct exchange *, struct buffer *in);
+/* Queue it.  length: of the body as it will be sent, or UINT64_MAX when it is
+ * not known.  False: the exchange is gone. */
+bool response_head_answer(struct exchange *, uint64_t length);
 
 /* exchange.c */
 void exchange_origin_ask(struct exchange *, bool fresh);

@@ -1,17 +1,19 @@
 /*
  * worker/exchange_response.c - the response's way back: head, then the body
- * passed through as it comes, or read whole and opened.
+ * passed through as it comes, read whole and worked on, or opened while it
+ * comes.
  *
- * What only decrypts is never worth an error by itself: a body that cannot be
- * read goes on as it came, still sealed.  A missing engine is an error.
+ * What only decrypts is not worth an error by itself: a body that cannot be
+ * read goes on as it came, still sealed, unless the relay says otherwise.
+ * What must be sealed and cannot be is an error, as is a missing engine.
  */
 #include "worker/exchange.h"
-
-#include <string.h>
 
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/http/write.h"
+#include "worker/body_syntax.h"
+#include "worker/trailer.h"
 
 static void run_actions(struct exchange *);
 
@@ -24,179 +26,60 @@ broken(struct exchange *x, const char *detail)
 	exchange_fail(x, ERROR_UPSTREAM_PROTOCOL, "response-head", detail);
 }
 
-static size_t
-body_limit(const struct exchange *x)
-{
-	return (x->relay->max_body_bytes != 0 ? (size_t)x->relay->max_body_bytes :
-	    (size_t)x->wrk->conf->max_body_bytes);
-}
-
-/* The response's body is one that its actions can be carried out on. */
+/* What the rule says about an answer that its selectors cannot read. */
 static bool
-has_work(const struct exchange *x)
+goes_on_unread(const struct exchange *x)
 {
-	const struct http_field *type, *coding;
-	struct span media, charset;
-
-	if (x->route == NULL || x->route->n_response == 0 ||
-	    x->rframing.kind == HTTP_BODY_NONE)
-		return (false);
-	if (x->rframing.kind == HTTP_BODY_LENGTH &&
-	    (x->rframing.length == 0 || x->rframing.length > body_limit(x)))
-		return (false);
-	coding = http_head_field(&x->rhead, HTTP_FIELD_CONTENT_ENCODING);
-	if (coding != NULL && !span_eq_case(coding->value, "identity"))
-		return (false);
-	if (x->rhead.status == 206)	/* a part of a document is none */
-		return (false);
-	type = http_head_field(&x->rhead, HTTP_FIELD_CONTENT_TYPE);
-	if (type == NULL || http_media_type(type->value, &media, &charset) != RC_OK ||
-	    !http_media_is_json(media))
-		return (false);
-	return (charset.len == 0 || span_eq_case(charset, "utf-8") ||
-	    span_eq_case(charset, "us-ascii"));
+	if (x->relay->mismatch_response != RELAY_MISMATCH_DEFAULT)
+		return (x->relay->mismatch_response == RELAY_MISMATCH_FORWARD);
+	return (!relay_actions_encrypt(x->route->response, x->route->n_response));
 }
 
-/* Our own id behind one that is there already (spec/sdk-api.md 4.5). */
-static void
-write_ctx(struct exchange *x)
-{
-	const struct http_field *f = http_head_field(&x->rhead,
-	    HTTP_FIELD_X_EVERVAULT_CTX);
-
-	if (f == NULL || f->value.len == 0 || f->value.len > 512) {
-		http_write_field_str(&x->back_head, "x-evervault-ctx", x->tx.id);
-		return;
-	}
-	buffer_puts(&x->back_head, "x-evervault-ctx: ");
-	buffer_put(&x->back_head, f->value.p, f->value.len);
-	buffer_printf(&x->back_head, ";%s\r\n", x->tx.id);
-}
-
-/* A strong validator of other bytes than those we send (RFC 9110 8.8.1). */
-static void
-write_etag(const struct http_field *f, struct buffer *out)
-{
-	if (f->value.len > 2 && memcmp(f->value.p, "W/", 2) == 0) {
-		http_write_field(out, f->name, f->value);
-		return;
-	}
-	buffer_put(out, f->name.p, f->name.len);
-	buffer_puts(out, ": W/");
-	buffer_put(out, f->value.p, f->value.len);
-	buffer_puts(out, "\r\n");
-}
-
-static void
-write_back_field(const struct exchange *x, const struct http_field *f,
-    struct buffer *out)
-{
-	bool may_change = x->route != NULL && x->route->n_response != 0;
-
-	if (http_head_is_hop_by_hop(&x->rhead, f))
-		return;
-	switch (f->id) {
-	case HTTP_FIELD_CONTENT_LENGTH:
-	case HTTP_FIELD_X_EVERVAULT_CTX:
-	case HTTP_FIELD_X_EVERVAULT_ERROR_CODE:
-		return;		/* ours to say, or not the origin's to say */
-	case HTTP_FIELD_DIGEST:
-		if (may_change)
-			return;
-		break;
-	case HTTP_FIELD_ETAG:
-		if (may_change) {
-			write_etag(f, out);
-			return;
-		}
-		break;
-	default:
-		break;
-	}
-	http_write_field(out, f->name, f->value);
-}
-
-/* Everything but the body's framing and the end. */
-static void
-write_back_head(struct exchange *x)
-{
-	http_write_status_line(&x->back_head, x->rhead.status, x->rhead.reason);
-	for (size_t i = 0; i < x->rhead.n_fields; i++)
-		write_back_field(x, &x->rhead.fields[i], &x->back_head);
-	write_ctx(x);
-}
-
-/*
- * Queue the head.  length: of the body as it will be sent, or UINT64_MAX when
- * it is not known.  False: the exchange is gone.
- */
+/* It is opened and passed on while it comes: nothing in it must be sealed, and
+ * no fault needs a clear answer. */
 static bool
-answer_head(struct exchange *x, uint64_t length)
+may_stream(const struct exchange *x)
 {
-	const struct http_field *declared;
-	bool body = x->rframing.kind != HTTP_BODY_NONE;
+	const struct relay_action *a = x->route->response;
 
-	if (body && length != UINT64_MAX) {
-		http_write_length(&x->back_head, length);
-	} else if (body && x->client_minor >= 1) {
-		http_write_field_str(&x->back_head, "Transfer-Encoding", "chunked");
-		x->chunked_back = true;
-	} else if (body) {
-		x->close_after = true;	/* HTTP/1.0: the end is the close */
-	} else if (x->route == NULL || x->route->n_response == 0) {
-		/* HEAD and 304 may tell a length without sending that much. */
-		declared = http_head_field(&x->rhead, HTTP_FIELD_CONTENT_LENGTH);
-		if (declared != NULL && x->rhead.status >= 200 &&
-		    x->rhead.status != 204)
-			http_write_field(&x->back_head, declared->name, declared->value);
-	}
-	/* An early answer leaves the rest of the request unread. */
-	if (!x->client_keep || x->wrk->draining ||
-	    (!x->body_taken && x->request != REQUEST_STREAM))
-		x->close_after = true;
-	if (x->close_after)
-		http_write_field_str(&x->back_head, "Connection", "close");
-	else if (x->client_minor == 0)
-		http_write_field_str(&x->back_head, "Connection", "keep-alive");
-	http_write_end(&x->back_head);
-	x->answered = true;
-	x->tx.status = x->rhead.status;
-	if (net_stream_write_buffer(x->conn->stream, &x->back_head) == RC_OK)
+	return (x->rsyntax == REWRITE_JSON && x->route->n_response == 1 &&
+	    a->kind == RELAY_DECRYPT && transform_streams(a) && goes_on_unread(x) &&
+	    x->relay->undecryptable == RELAY_UNDECRYPTABLE_KEEP);
+}
+
+/* False: it must be sealed and cannot be; the exchange is gone. */
+static bool
+judge_body(struct exchange *x)
+{
+	const char *why;
+	enum rc rc;
+
+	x->rsyntax = REWRITE_NONE;
+	if (x->route == NULL || x->route->n_response == 0)
 		return (true);
-	conn_close(x->conn, CLOSE_NO_MEMORY);
+	rc = body_syntax_judge(&x->rhead, &x->rframing, x->route->response,
+	    x->route->n_response, x->body_limit, &x->rsyntax, &why);
+	if (rc == RC_OK || (rc == RC_LIMIT && may_stream(x)))
+		return (true);
+	x->rsyntax = REWRITE_NONE;
+	if (goes_on_unread(x)) {
+		log_debug("conn=%llu response goes on unread why=\"%s\"",
+		    (unsigned long long)x->conn->id, why);
+		return (true);
+	}
+	x->origin_keep = false;
+	exchange_fail(x, ERROR_UNSEALABLE_RESPONSE, "response-head", why);
 	return (false);
 }
 
-/* 1xx: 100 was ours to answer, 103 and the like go on (RFC 9110 15.2). */
 static bool
-interim(struct exchange *x, struct buffer *in)
+has_head_work(const struct exchange *x)
 {
-	struct buffer line;
-	bool fine = true;
-
-	if (x->rhead.status == 101) {
-		broken(x, "the destination switched protocols unasked");
-		return (false);
-	}
-	/* A client that reads nothing is spared: it can do without. */
-	if (x->rhead.status != 100 && x->client_minor >= 1 &&
-	    exchange_room(x->conn->stream)) {
-		buffer_init(&line, 0, false);
-		http_write_status_line(&line, x->rhead.status, x->rhead.reason);
-		for (size_t i = 0; i < x->rhead.n_fields; i++)
-			write_back_field(x, &x->rhead.fields[i], &line);
-		http_write_end(&line);
-		fine = net_stream_write_buffer(x->conn->stream, &line) == RC_OK;
-		buffer_fini(&line);
-	}
-	buffer_consume(in, x->rhead.bytes);
-	http_head_reset(&x->rhead);
-	if (!fine)
-		conn_close(x->conn, CLOSE_NO_MEMORY);
-	return (fine);
+	return (x->route != NULL && relay_actions_select(x->route->response,
+	    x->route->n_response, RELAY_SELECT_HEADER));
 }
 
-/* A final head was read.  False: the exchange is gone. */
+/* A final head was read.  False: the exchange is gone, or waits. */
 static bool
 begin_body(struct exchange *x, struct buffer *in)
 {
@@ -209,14 +92,19 @@ begin_body(struct exchange *x, struct buffer *in)
 		exchange_let_go(x);	/* there is no repeat from here */
 	x->origin_keep = http_head_keep_alive(&x->rhead) &&
 	    x->rframing.kind != HTTP_BODY_UNTIL_CLOSE;
-	write_back_head(x);
-	if (has_work(x)) {
-		x->response = RESPONSE_COLLECT;
+	if (!judge_body(x))
+		return (false);
+	response_head_write(x);
+	if (x->rsyntax != REWRITE_NONE || has_head_work(x)) {
 		buffer_consume(in, x->rhead.bytes);
-		return (true);
+		x->response = RESPONSE_COLLECT;
+		if (x->rsyntax != REWRITE_NONE)
+			return (true);
+		run_actions(x);
+		return (false);
 	}
 	x->response = RESPONSE_STREAM;
-	if (!answer_head(x, x->rframing.kind == HTTP_BODY_LENGTH ?
+	if (!response_head_answer(x, x->rframing.kind == HTTP_BODY_LENGTH ?
 	    x->rframing.length : UINT64_MAX))
 		return (false);
 	buffer_consume(in, x->rhead.bytes);
@@ -247,7 +135,7 @@ read_head(struct exchange *x, struct buffer *in)
 		}
 		if (x->rhead.status >= 200)
 			return (begin_body(x, in));
-		if (!interim(x, in))
+		if (!response_head_interim(x, in))
 			return (false);
 	}
 }
@@ -257,8 +145,8 @@ read_head(struct exchange *x, struct buffer *in)
 static bool
 to_client(struct exchange *x, const void *data, size_t len)
 {
-	if (net_stream_write(x->conn->stream, data, len) == RC_OK)
-		return (true);
+	if (net_stream_write(x->conn->stream, data, len) != RC_NOMEM)
+		return (true);	/* a broken stream says so by its own event */
 	conn_close(x->conn, CLOSE_NO_MEMORY);
 	return (false);
 }
@@ -279,11 +167,34 @@ back_piece(struct exchange *x, struct span piece)
 	    to_client(x, "\r\n", 2));
 }
 
+/* The end of the chunks, with the trailers that may go on: views of the
+ * origin's input, so before that is consumed. */
+static bool
+back_last_chunk(struct exchange *x)
+{
+	struct buffer end;
+	bool fine;
+
+	if (!x->chunked_back)
+		return (true);
+	x->chunked_back = false;	/* once */
+	buffer_init(&end, 0, true);
+	buffer_puts(&end, "0\r\n");
+	trailer_write(&x->rreader.trailers, x->route, TRAILER_RESPONSE,
+	    &end);
+	buffer_puts(&end, "\r\n");
+	fine = net_stream_write_buffer(x->conn->stream, &end) != RC_NOMEM;
+	buffer_fini(&end);
+	if (!fine)
+		conn_close(x->conn, CLOSE_NO_MEMORY);
+	return (fine);
+}
+
 /* The last byte was passed on.  The exchange is gone after. */
 static void
 end_stream(struct exchange *x)
 {
-	if (x->chunked_back && !to_client(x, "0\r\n\r\n", 5))
+	if (!back_last_chunk(x))
 		return;
 	x->response = RESPONSE_DONE;
 	exchange_done(x);
@@ -305,6 +216,33 @@ at_end(struct exchange *x)
 	return (RC_EOF);
 }
 
+/* A piece of the body, or its end, at the front of `in`.  False: the exchange
+ * is gone. */
+static bool
+pass_on(struct exchange *x, struct buffer *in, enum rc rc, struct span piece,
+    size_t used)
+{
+	if (used == 0)
+		return (true);
+	if (!x->chunked_back && piece.len == used) {
+		x->tx.response_bytes += used;
+		switch (net_stream_move(x->conn->stream, in, used)) {
+		case RC_OK:
+			return (true);
+		case RC_NOMEM:
+			conn_close(x->conn, CLOSE_NO_MEMORY);
+			return (false);
+		default:	/* it says so by its own event */
+			break;
+		}
+	} else if (!back_piece(x, piece) ||
+	    (rc == RC_OK && !back_last_chunk(x))) {
+		return (false);
+	}
+	buffer_consume(in, used);
+	return (true);
+}
+
 static void
 stream(struct exchange *x, struct buffer *in)
 {
@@ -323,9 +261,8 @@ stream(struct exchange *x, struct buffer *in)
 			    "the destination's framing is broken");
 			return;
 		}
-		if (!back_piece(x, piece))
+		if (!pass_on(x, in, rc, piece, used))
 			return;
-		buffer_consume(in, used);
 	} while (rc == RC_MORE && used != 0);
 	if (rc == RC_MORE)
 		rc = at_end(x);
@@ -335,9 +272,9 @@ stream(struct exchange *x, struct buffer *in)
 		exchange_arm(x);
 }
 
-/* ---- opening ---- */
+/* ---- working on it ---- */
 
-/* Too large to be read whole, or unreadable: on as it came, still sealed. */
+/* What was read of it goes on as it is, and the rest as it comes. */
 static void
 pass_collected(struct exchange *x, struct buffer *in)
 {
@@ -348,26 +285,41 @@ pass_collected(struct exchange *x, struct buffer *in)
 		length = buffer_len(&x->rbody);
 	else if (x->rframing.kind == HTTP_BODY_LENGTH)
 		length = x->rframing.length;
+	transform_free(&x->transform);
 	x->response = RESPONSE_STREAM;
-	if (!answer_head(x, length) ||
+	if ((!x->answered && !response_head_answer(x, length)) ||
 	    !back_piece(x, (struct span){ buffer_data(&x->rbody),
 	    buffer_len(&x->rbody) }))
 		return;
 	buffer_fini(&x->rbody);
-	buffer_init(&x->rbody, body_limit(x), true);
+	buffer_init(&x->rbody, 0, true);
+	x->reserved_bytes = 0;
+	(void)exchange_account(x);
 	if (whole)
 		end_stream(x);
 	else
 		stream(x, in);
 }
 
+/* Every action was carried out. */
 static void
-send_opened(struct exchange *x)
+send_worked(struct exchange *x)
 {
-	x->tx.response_bytes = buffer_len(&x->rbody);
-	if (!answer_head(x, buffer_len(&x->rbody)))
+	if (x->unread) {
+		pass_collected(x, net_stream_input(x->origin->stream));
 		return;
-	if (net_stream_write_buffer(x->conn->stream, &x->rbody) != RC_OK) {
+	}
+	if (x->rsyntax == REWRITE_NONE) {	/* the head alone had work */
+		x->response = RESPONSE_STREAM;
+		if (response_head_answer(x, x->rframing.kind == HTTP_BODY_LENGTH ?
+		    x->rframing.length : UINT64_MAX))
+			stream(x, net_stream_input(x->origin->stream));
+		return;
+	}
+	x->tx.response_bytes = buffer_len(&x->rbody);
+	if (!response_head_answer(x, buffer_len(&x->rbody)))
+		return;
+	if (net_stream_write_buffer(x->conn->stream, &x->rbody) == RC_NOMEM) {
 		conn_close(x->conn, CLOSE_NO_MEMORY);
 		return;
 	}
@@ -375,105 +327,226 @@ send_opened(struct exchange *x)
 	exchange_done(x);
 }
 
+/* The body as it came; the header values of this action and those behind it
+ * can be worked on all the same, unless they are with the client already, or
+ * are the ones that could not be. */
 static void
-acted(struct exchange *x, enum transform_result result, const char *why)
+go_on_unread(struct exchange *x)
+{
+	transform_free(&x->transform);
+	x->reserved_bytes = 0;
+	if (x->rsyntax == REWRITE_NONE)
+		x->raction++;
+	x->rsyntax = REWRITE_NONE;
+	x->unread = true;
+	if (x->answered)
+		pass_collected(x, net_stream_input(x->origin->stream));
+	else
+		run_actions(x);
+}
+
+/* The rule is about bodies: header values that must be sealed never go on. */
+static bool
+may_go_on_unread(const struct exchange *x)
+{
+	return (goes_on_unread(x) && (x->rsyntax != REWRITE_NONE ||
+	    !relay_actions_encrypt(x->route->response, x->route->n_response)));
+}
+
+/* An action could not be carried out.  The exchange may be gone after. */
+static void
+not_acted(struct exchange *x, enum transform_result result, const char *why)
 {
 	switch (result) {
-	case TRANSFORM_PENDING:
-		x->response = RESPONSE_OPEN;
-		exchange_arm(x);
-		return;
-	case TRANSFORM_DONE:
-		x->raction++;
-		run_actions(x);
-		return;
 	case TRANSFORM_MALFORMED:
 	case TRANSFORM_TOO_MANY:
 	case TRANSFORM_TOO_LARGE:
-		log_debug("conn=%llu response goes on sealed why=\"%s\"",
-		    (unsigned long long)x->conn->id, why);
-		pass_collected(x, net_stream_input(x->origin->stream));
+		if (may_go_on_unread(x)) {
+			log_debug("conn=%llu response goes on unread why=\"%s\"",
+			    (unsigned long long)x->conn->id, why);
+			go_on_unread(x);
+			return;
+		}
+		x->origin_keep = false;
+		exchange_fail(x, ERROR_UNSEALABLE_RESPONSE, "response-body", why);
 		return;
-	case TRANSFORM_ENGINE:
-		exchange_fail(x, ERROR_ENGINE_UNAVAILABLE, "open", why);
+	default:
+		exchange_fail(x, exchange_transform_error(result), "open", why);
 		return;
 	}
 }
 
 static void
-on_opened(void *arg, enum transform_result result, const char *why)
+on_worked(void *arg, enum transform_result result, const char *why)
 {
 	struct exchange *x = arg;
 
-	transform_abort(&x->transform);
-	acted(x, result, why);
+	if (result != TRANSFORM_DONE) {
+		not_acted(x, result, why);
+		return;
+	}
+	transform_free(&x->transform);
+	x->reserved_bytes = 0;
+	x->raction++;
+	run_actions(x);
 }
 
+/* The body is whole, or the head alone has work. */
 static void
 run_actions(struct exchange *x)
 {
-	const struct relay *r = x->relay;
 	enum transform_result result;
 	const char *why;
 
-	if (x->raction == x->route->n_response) {
-		send_opened(x);
-		return;
+	while (x->raction < x->route->n_response) {
+		x->transform = exchange_transform(x, &x->route->response[x->raction],
+		    x->rsyntax, &x->back_head, &x->rbody, false, on_worked);
+		result = transform_feed(x->transform, true, &why);
+		if (result == TRANSFORM_PENDING) {
+			x->response = RESPONSE_OPEN;
+			exchange_arm(x);
+			return;
+		}
+		if (result != TRANSFORM_DONE) {
+			not_acted(x, result, why);
+			return;
+		}
+		transform_free(&x->transform);
+		x->raction++;
 	}
-	result = transform_start(&(struct transform_job){
-	    .engines = x->wrk->engines,
-	    .relay = r,
-	    .action = &x->route->response[x->raction],
-	    .client = x->conn->client,
-	    .body = &x->rbody,
-	    .tx = &x->tx,
-	    .max_fields = r->max_body_fields != 0 ? r->max_body_fields :
-		x->wrk->conf->max_body_fields,
-	    .max_bytes = EXCHANGE_RESULT_MAX,
-	}, on_opened, x, &x->transform, &why);
-	acted(x, result, why);
+	(void)exchange_account(x);
+	send_worked(x);
 }
 
+/* ---- opened while it comes ---- */
+
+/* A piece is done: send it.  False: the exchange is gone. */
+static bool
+send_piece(struct exchange *x, struct buffer *out)
+{
+	bool fine;
+
+	x->reserved_bytes = 0;
+	if (!x->answered && !response_head_answer(x, UINT64_MAX))
+		return (false);
+	fine = back_piece(x, (struct span){ buffer_data(out), buffer_len(out) });
+	if (!fine)
+		return (false);
+	buffer_clear(out);
+	(void)exchange_account(x);
+	return (true);
+}
+
+static void pieces(struct exchange *, struct buffer *in);
+
 static void
-collect(struct exchange *x, struct buffer *in)
+on_piece(void *arg, enum transform_result result, const char *why)
+{
+	struct exchange *x = arg;
+
+	switch (result) {
+	case TRANSFORM_PIECE:
+		if (send_piece(x, transform_output(x->transform)))
+			pieces(x, net_stream_input(x->origin->stream));
+		return;
+	case TRANSFORM_DONE:
+		if (send_piece(x, &x->rbody))
+			end_stream(x);
+		return;
+	default:
+		not_acted(x, result, why);
+		return;
+	}
+}
+
+/* RC_OK: the body is complete; RC_MORE: that is all there is now; anything
+ * else: the exchange is gone. */
+static enum rc
+read_some(struct exchange *x, struct buffer *in)
 {
 	struct span piece;
 	size_t used;
 	enum rc rc;
 
 	do {
+		if (buffer_len(&x->rbody) > x->body_limit)
+			return (RC_MORE);	/* enough: the caller judges */
 		rc = body_reader_next(&x->rreader, in, &piece, &used);
 		if (rc != RC_OK && rc != RC_MORE) {
-			broken(x, "the destination's framing is broken");
-			return;
+			exchange_fail(x, ERROR_UPSTREAM_PROTOCOL, "response-body",
+			    "the destination's framing is broken");
+			return (RC_SYNTAX);
 		}
-		if (!exchange_hold(x, piece.len)) {
-			exchange_fail(x, ERROR_OVERLOADED, "response-body",
-			    "this worker holds as many bodies as it may");
-			return;
-		}
+		if (rc == RC_OK)	/* trailers are views of what goes now */
+			http_head_reset(&x->rreader.trailers);
 		if (buffer_append(&x->rbody, piece.p, piece.len) != RC_OK) {
-			/* Give the piece back to the reader's count by sending it. */
-			x->rbody.max = 0;
-			if (buffer_append(&x->rbody, piece.p, piece.len) != RC_OK) {
-				exchange_fail(x, ERROR_INTERNAL, "response-body",
-				    "out of memory");
-				return;
-			}
-			buffer_consume(in, used);
-			pass_collected(x, in);
-			return;
+			exchange_fail(x, ERROR_INTERNAL, "response-body",
+			    "out of memory");
+			return (RC_NOMEM);
 		}
 		buffer_consume(in, used);
 	} while (rc == RC_MORE && used != 0);
-	if (rc == RC_MORE)
-		rc = at_end(x);
-	if (rc == RC_MORE)
+	if (!exchange_account(x)) {
+		exchange_fail(x, ERROR_OVERLOADED, "response-body",
+		    "this worker holds as many bodies as it may");
+		return (RC_LIMIT);
+	}
+	return (rc == RC_MORE ? at_end(x) : rc);
+}
+
+static void
+pieces(struct exchange *x, struct buffer *in)
+{
+	enum transform_result result;
+	size_t before = buffer_len(&x->rbody);
+	const char *why;
+	enum rc rc;
+
+	if (transform_is_pending(x->transform) ||
+	    !exchange_room(x->conn->stream)) {
+		exchange_arm(x);	/* its end, or on_client_drained, goes on */
+		return;
+	}
+	rc = read_some(x, in);
+	if (rc != RC_OK && rc != RC_MORE)
+		return;
+	if (buffer_len(&x->rbody) > x->body_limit) {
+		/* One value larger than any that can be opened. */
+		pass_collected(x, in);
+		return;
+	}
+	if (rc == RC_MORE && buffer_len(&x->rbody) == before && x->answered) {
 		exchange_arm(x);
-	else if (rc == RC_OK && buffer_len(&x->rbody) == 0)
-		send_opened(x);		/* no body after all */
-	else if (rc == RC_OK)
-		run_actions(x);
+		return;
+	}
+	result = transform_feed(x->transform, rc == RC_OK, &why);
+	if (result == TRANSFORM_PENDING)
+		exchange_arm(x);
+	else
+		on_piece(x, result, why);
+}
+
+/* ---- reading it whole ---- */
+
+static void
+collect(struct exchange *x, struct buffer *in)
+{
+	size_t enough = may_stream(x) ? x->wrk->conf->stream_buffer_bytes : SIZE_MAX;
+	enum rc rc = read_some(x, in);
+
+	if (rc == RC_OK) {
+		run_actions(x);		/* also without a body: the head's */
+	} else if (rc == RC_MORE && buffer_len(&x->rbody) > enough) {
+		x->response = RESPONSE_PIECES;
+		x->transform = exchange_transform(x, &x->route->response[0],
+		    x->rsyntax, &x->back_head, &x->rbody, true, on_piece);
+		pieces(x, in);
+	} else if (rc == RC_MORE && buffer_len(&x->rbody) > x->body_limit) {
+		not_acted(x, TRANSFORM_TOO_LARGE,
+		    "the body is over the limit for bodies with selectors");
+	} else if (rc == RC_MORE) {
+		exchange_arm(x);
+	}
 }
 
 /* ---- events ---- */
@@ -500,6 +573,9 @@ exchange_response_pump(struct exchange *x)
 	case RESPONSE_COLLECT:
 		collect(x, in);
 		return;
+	case RESPONSE_PIECES:
+		pieces(x, in);
+		return;
 	}
 }
 
@@ -507,6 +583,7 @@ void
 exchange_response_eof(struct exchange *x)
 {
 	x->origin_keep = false;
+	x->origin_eof = true;
 	switch (x->response) {
 	case RESPONSE_HEAD:
 		exchange_origin_lost(x, "end of stream");
@@ -516,10 +593,10 @@ exchange_response_eof(struct exchange *x)
 		return;
 	case RESPONSE_STREAM:
 	case RESPONSE_COLLECT:
+	case RESPONSE_PIECES:
 		break;
 	}
 	/* Input that waits for a slow client is not lost: it ends the body, or
 	 * shows it cut, when it has been passed on. */
-	x->origin_eof = true;
 	exchange_response_pump(x);
 }

@@ -22,9 +22,11 @@
 #include "lib/ipc/inherit.h"
 #include "lib/net/tls.h"
 #include "worker/accept.h"
+#include "worker/api_key.h"
 #include "worker/conn.h"
 #include "worker/drain.h"
 #include "worker/engine_pool.h"
+#include "worker/explain.h"
 #include "worker/origin_pool.h"
 #include "worker/route.h"
 
@@ -37,6 +39,7 @@ struct options {
 	const char	*conf_path;
 	unsigned	generation;
 	bool		test;		/* -t: load everything, serve nothing */
+	struct explain	explain;	/* --explain: of one request */
 };
 
 static SSL_CTX *link_ctx;	/* owned: for engine links */
@@ -49,6 +52,8 @@ usage(FILE *out)
 	    "\n"
 	    "relayd starts this program; it needs the descriptors that relayd passes.\n"
 	    "  -t            load certificates, keys and CA files, say ok, exit\n"
+	    "  --explain REQUEST --relay FILE --relay-name NAME [--host HOST] [--json]\n"
+	    "                what relayctl explain prints; needs no descriptors\n"
 	    "  -V, --version print the version\n"
 	    "  -h, --help    print this text\n", out);
 }
@@ -60,11 +65,16 @@ parse_options(int argc, char **argv)
 		{ "name", required_argument, NULL, 'n' },
 		{ "generation", required_argument, NULL, 'g' },
 		{ "conf-path", required_argument, NULL, 'c' },
+		{ "explain", required_argument, NULL, 'e' },
+		{ "relay", required_argument, NULL, 'r' },
+		{ "relay-name", required_argument, NULL, 'R' },
+		{ "host", required_argument, NULL, 'H' },
+		{ "json", no_argument, NULL, 'j' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options o = { .name = "worker", .conf_path = "relay.conf" };
+	struct options o = { .name = "worker", .conf_path = NULL };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "thV", longs, NULL)) != -1) {
@@ -81,6 +91,21 @@ parse_options(int argc, char **argv)
 		case 't':
 			o.test = true;
 			break;
+		case 'e':
+			o.explain.request_path = optarg;
+			break;
+		case 'r':
+			o.explain.relay_path = optarg;
+			break;
+		case 'R':
+			o.explain.relay_name = optarg;
+			break;
+		case 'H':
+			o.explain.host = optarg;
+			break;
+		case 'j':
+			o.explain.json = true;
+			break;
 		case 'V':
 			printf("relay-worker %s\n", PACKAGE_VERSION);
 			exit(0);
@@ -93,6 +118,31 @@ parse_options(int argc, char **argv)
 		}
 	}
 	return (o);
+}
+
+/* Offline: the limits of the configuration when one was named, else defaults. */
+static int
+explain(struct options *o)
+{
+	struct conf_fault fault;
+	struct conf *conf = NULL;
+	enum rc rc;
+	int status;
+
+	if (o->explain.relay_path == NULL || o->explain.relay_name == NULL) {
+		usage(stderr);
+		return (2);
+	}
+	rc = o->conf_path != NULL ? conf_read(o->conf_path, &conf, &fault) :
+	    conf_read_text("relay.conf", SPAN_LIT(""), &conf, &fault);
+	if (rc != RC_OK) {
+		fprintf(stderr, "%s\n", fault.text);
+		return (2);
+	}
+	o->explain.conf = conf;
+	status = explain_run(&o->explain);
+	conf_free(&conf);
+	return (status);
 }
 
 static struct span
@@ -128,6 +178,17 @@ read_conf(struct worker *w, struct ipc_inherited *in, const struct options *o)
 		.target_bytes = w->conf->max_target_bytes,
 		.fields = w->conf->max_fields,
 	};
+}
+
+/* The configuration was checked: only memory can fail here. */
+static void
+read_trusted(struct worker *w)
+{
+	w->trusted = xcalloc(w->conf->n_trusted_proxies + 1, sizeof(*w->trusted));
+	for (size_t i = 0; i < w->conf->n_trusted_proxies; i++)
+		ensure(net_cidr_parse(w->conf->trusted_proxies[i],
+		    &w->trusted[i]) == RC_OK);
+	w->n_trusted = w->conf->n_trusted_proxies;
 }
 
 static void
@@ -300,6 +361,15 @@ on_map_timer(void *arg)
 	timer_start_ms(&map_timer, rc == RC_NOTFOUND ? MAP_RETRY_MS : 1000);
 }
 
+/* The feed walks the map, and writes again what cannot be read. */
+static void
+on_map_damage(void *arg)
+{
+	struct worker *w = arg;
+
+	(void)!ipc_channel_send(w->control, "map-damaged", SPAN_LIT(""), -1);
+}
+
 static void
 on_reap(evutil_socket_t fd, short what, void *arg)
 {
@@ -314,6 +384,7 @@ make_pools(struct worker *w)
 	char *folder = xasprintf("%s/map", w->conf->state_dir);
 
 	w->routes = route_table_new(folder);
+	route_table_on_damage(w->routes, on_map_damage, w);
 	free(folder);
 	w->dns = net_dns_new(w->loop, w->conf->dns_servers[0] != '\0' ?
 	    w->conf->dns_servers : NULL);
@@ -327,6 +398,7 @@ make_pools(struct worker *w)
 	    .timeout_ms = w->conf->engine_timeout_ms,
 	    .stall_ms = w->conf->link_stall_ms,
 	});
+	w->api_keys = api_keys_new(w->loop, w->engines);
 	w->reap = event_new(loop_base(w->loop), -1, 0, on_reap, w);
 	ensure(w->reap != NULL);
 }
@@ -356,6 +428,7 @@ leave(struct worker *w)
 	conn_reap(w);
 	accept_free(&w->accept);
 	origin_pool_free(&w->origins);
+	api_keys_free(&w->api_keys);
 	engine_pool_free(&w->engines);
 	net_dns_free(&w->dns);
 	route_table_free(&w->routes);
@@ -368,6 +441,7 @@ leave(struct worker *w)
 	if (w->reap != NULL)
 		event_free(w->reap);
 	SSL_CTX_free(link_ctx);
+	free(w->trusted);
 	conf_free(&w->conf);
 	loop_free(&w->loop);
 }
@@ -382,6 +456,10 @@ main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	log_init(o.name, LOG_INFO);
+	if (o.explain.request_path != NULL)
+		return (explain(&o));
+	if (o.conf_path == NULL)
+		o.conf_path = "relay.conf";
 	if (ipc_inherit_read(&in) != RC_OK || (in.n == 0 && !o.test)) {
 		usage(stderr);
 		return (2);
@@ -390,9 +468,11 @@ main(int argc, char **argv)
 	if ((fd = ipc_inherit_take(&in, "log")) >= 0)
 		log_to_fd(fd);
 	secret_no_core();
+	buffer_keep_heap();
 	TAILQ_INIT(&w.live);
 	TAILQ_INIT(&w.dead);
 	read_conf(&w, &in, &o);
+	read_trusted(&w);
 	load_tickets(&w, &in);
 	load_tls(&w, &in);
 	load_link(&in);

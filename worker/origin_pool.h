@@ -1,6 +1,6 @@
 /*
- * worker/origin_pool.h - verified TLS connections to destinations: resolve,
- * connect, keep alive, reuse.
+ * worker/origin_pool.h - verified TLS connections to destinations: made, kept
+ * alive, reused.
  * Context:   the loop's thread.
  * Ownership: a taken connection belongs to the taker until given back or
  *            dropped; idle ones belong to the pool.
@@ -17,6 +17,7 @@
 #include "lib/base/list.h"
 #include "lib/net/dns.h"
 #include "lib/net/stream.h"
+#include "worker/origin_connect.h"
 
 struct origin_pool;
 struct origin_group;
@@ -27,15 +28,6 @@ struct origin_conn {
 	bool			reused;		/* carried a request before */
 	uint64_t		t_idle_ms;	/* private to the pool */
 	TAILQ_ENTRY(origin_conn) link;
-};
-
-enum origin_fault {
-	ORIGIN_OK,
-	ORIGIN_UNRESOLVED,	/* no such name: 503 service-unavailable */
-	ORIGIN_REFUSED,		/* 503 service-unavailable */
-	ORIGIN_TIMEOUT,		/* 504 request-timeout */
-	ORIGIN_TLS,		/* 502 upstream-tls-error */
-	ORIGIN_LOOP		/* it is ourselves: 508 tunnel-loop */
 };
 
 struct origin_pool *origin_pool_new(struct loop *, const struct conf *,
@@ -50,14 +42,20 @@ typedef void origin_ready_cb(void *arg, enum origin_fault, const char *why,
 
 /*
  * Ask for a connection to the relay's destination.  fresh: not an idle one.
+ * While the destination's circuit is open (origin_circuit.h) idle ones are
+ * still handed out; without one the answer is ORIGIN_REFUSED, "circuit open".
  * Never calls back before it returns.  The id is for origin_cancel.
  */
 uint64_t origin_take(struct origin_pool *, const struct relay *, bool fresh,
     origin_ready_cb *, void *arg);
+/* The callback is not called any more.  An id that is not known (any more) is
+ * ignored. */
 void origin_cancel(struct origin_pool *, uint64_t id);
 
 /* Between requests, nothing unsent, nothing unread: kept for reuse. */
 void origin_give(struct origin_conn **);
+/* An orderly end: what is queued goes first, then the goodbye. */
+void origin_finish(struct origin_conn **);
 /* Close. */
 void origin_drop(struct origin_conn **);
 

@@ -11,12 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/random.h"
 #include "shm/map.h"
 
 #define ROUTE_BUCKETS	4096	/* chains stay short up to some 10,000 hosts */
+#define TELL_MS		1000	/* from one report of damage to the next */
 
 struct entry {
 	struct entry	*next;		/* owned: the chain */
@@ -33,6 +35,9 @@ struct route_table {
 	struct shm_map	*map;		/* owned; NULL until there is one */
 	bool		synced;		/* sync/state was seen: never goes back */
 	uint64_t	seed;		/* names come from clients: keyed hash */
+	route_damage_cb	*on_damage;
+	void		*damage_arg;	/* borrowed: outlives us */
+	uint64_t	told_ms;	/* of damage; 0: never */
 	struct entry	*buckets[ROUTE_BUCKETS];
 };
 
@@ -74,13 +79,39 @@ route_table_free(struct route_table **tp)
 	free(t);
 }
 
+void
+route_table_on_damage(struct route_table *t, route_damage_cb *cb, void *arg)
+{
+	obj_check(t, ROUTE_MAGIC);
+	t->on_damage = cb;
+	t->damage_arg = arg;
+}
+
+/* Each request for a damaged record sees it again until it is repaired. */
+static void
+tell_damage(struct route_table *t)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (t->on_damage == NULL ||
+	    (t->told_ms != 0 && now - t->told_ms < TELL_MS))
+		return;
+	t->told_ms = now;
+	t->on_damage(t->damage_arg);
+}
+
 enum rc
 route_table_open(struct route_table *t)
 {
+	enum rc rc;
+
 	obj_check(t, ROUTE_MAGIC);
 	if (t->map != NULL)
 		return (RC_OK);
-	return (shm_map_open(t->folder, SHM_READER, &t->map));
+	rc = shm_map_open(t->folder, SHM_READER, &t->map);
+	if (rc == RC_CORRUPT)
+		tell_damage(t);
+	return (rc);
 }
 
 /* FNV-1a from a random seed: collisions cannot be prepared from outside. */
@@ -104,7 +135,6 @@ entry_find(struct route_table *t, const char *host)
 	return (ep);
 }
 
-/* Each request for it sees it again until the feed repairs the record. */
 static void
 log_damage(const char *host, const char *reason)
 {
@@ -151,9 +181,14 @@ static enum rc
 not_found(struct route_table *t)
 {
 	struct shm_record rec;
+	enum rc rc;
 
-	if (!t->synced && shm_map_get(t->map, "sync/state", &rec) == RC_OK)
-		t->synced = true;
+	if (!t->synced) {
+		rc = shm_map_get(t->map, "sync/state", &rec);
+		t->synced = rc == RC_OK;
+		if (rc == RC_CORRUPT)
+			tell_damage(t);
+	}
 	return (t->synced ? RC_NOTFOUND : RC_UNAVAILABLE);
 }
 
@@ -177,6 +212,7 @@ look_up(struct route_table *t, const char *host, uint64_t epoch,
 			rc = not_found(t);
 		} else {
 			log_damage(host, "checksum");
+			tell_damage(t);
 		}
 		if (rc == RC_CORRUPT && *ep != NULL) {
 			/* The old snapshot stays live until the map changes. */
@@ -213,8 +249,11 @@ route_find(struct route_table *t, const char *host, struct relay **out)
 	ensure(strlen(host) < SHM_KEY_BYTES - 8);
 	if (t->map == NULL)
 		return (RC_UNAVAILABLE);
-	if (shm_map_begin(t->map, &epoch) != RC_OK)
+	if ((rc = shm_map_begin(t->map, &epoch)) != RC_OK) {
+		if (rc == RC_CORRUPT)
+			tell_damage(t);
 		return (last_known(t, host, out));
+	}
 	rc = look_up(t, host, epoch, out);
 	shm_map_end(t->map);
 	return (rc);

@@ -18,6 +18,11 @@ struct route_table;
 struct route_table *route_table_new(const char *folder);
 void route_table_free(struct route_table **);
 
+/* Called when the map or a record of it turns out to be damaged, once a second
+ * at most: the feed is to look at it. */
+typedef void route_damage_cb(void *arg);
+void route_table_on_damage(struct route_table *, route_damage_cb *, void *arg);
+
 /* Open the map if that is still to be done: RC_OK, or why not. */
 enum rc route_table_open(struct route_table *) must_check;
 

@@ -2,7 +2,6 @@
 #include "worker/transaction.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -12,16 +11,17 @@
 void
 transaction_begin(struct transaction *t)
 {
-	char text[TRANSACTION_ID_BYTES];
-	uint64_t hi = random_u64(), lo = random_u64();
-	size_t skip;
+	static const char digits[] = "0123456789ABCDEF";
+	const uint64_t random[2] = { random_u64(), random_u64() };
+	size_t n = 0;
 
 	memset(t, 0, sizeof(*t));
-	snprintf(text, sizeof(text), "%016" PRIX64 "%016" PRIX64, hi, lo);
-	skip = strspn(text, "0");
-	if (skip > sizeof(text) - 2)
-		skip = sizeof(text) - 2;
-	memcpy(t->id, text + skip, sizeof(text) - skip);
+	for (unsigned bit = 128; bit != 0; bit -= 4) {
+		uint64_t half = random[bit > 64 ? 0 : 1] >> (bit - 4) % 64;
+
+		if (n != 0 || (half & 15) != 0 || bit == 4)
+			t->id[n++] = digits[half & 15];
+	}
 	t->t_start_ms = clock_mono_ms();
 }
 

@@ -1,55 +1,46 @@
 /*
  * worker/transform.c - encrypt: every chosen value goes to the engine and a
- * quoted token takes its bytes.  decrypt: every chosen string that has the
- * form of a token goes; what opens stands there escaped for JSON, what does
- * not stays as it is, counted.
+ * token takes its bytes.  decrypt: every chosen text that has the form of a
+ * token goes; what opens stands there as its place needs it, what does not
+ * stays as it is, counted.
  *
- * Answers come in slot order, in pieces; the new body is written as they come.
- * A second on_write means that an engine was lost: begin again.
+ * One call per piece, the head's values with the first; a body that is whole
+ * is one piece.  Answers come in slot order; the new texts are written as they
+ * come.  A second on_write means that an engine was lost: begin the piece
+ * again.  Which values: transform_slots.c.  How they are replaced: rewrite.c.
  */
 #include "worker/transform.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/object.h"
-#include "lib/body/slot.h"
+#include "lib/body/json_walk.h"
 #include "lib/body/token_scan.h"
 #include "lib/rpc/message.h"
+#include "worker/transform_slots.h"
 
-/* Values in one document: 40 bytes of index each while slots are looked for.
- * Far more than max_fields, since most values of a document are not chosen. */
-#define NODES_MAX	(1u << 20)
+struct counts {
+	uint64_t	sealed, passed, opened, kept;
+};
 
 struct transform {
 	unsigned		magic;
 #define TRANSFORM_MAGIC		0x1f6e8d43
 	struct transform_job	job;
+	struct slot_rules	rules;
 	transform_cb		*cb;
-	void			*arg;		/* borrowed: aborts us */
-	struct body_slots	slots;		/* owned: in document order */
-	struct buffer		out;		/* owned: the new body so far */
-	size_t			at;		/* next slot to be answered */
-	size_t			copied;		/* body bytes that are in out */
-	uint64_t		n_sealed, n_passed, n_opened, n_kept;
-	struct buffer		tmp;		/* owned: an unescaped value */
-	uint64_t		call;		/* engine call id */
+	void			*arg;		/* borrowed: frees us */
+	struct rewrite		head;
+	struct rewrite		body;
+	struct body_json_walk	*walk;		/* owned; NULL: by an index */
+	size_t			settled;	/* of the body, in this piece */
+	bool			head_done;	/* its values went with a piece */
+	bool			whole;		/* this piece is the last */
+	struct counts		counts;		/* of this piece */
+	enum transform_result	fault;		/* why we ended the call; or DONE */
+	uint64_t		call;		/* engine call id; 0: none out */
 };
-
-static void
-transform_free(struct transform **tp)
-{
-	struct transform *t = *tp;
-
-	*tp = NULL;
-	if (t == NULL)
-		return;
-	obj_check(t, TRANSFORM_MAGIC);
-	body_slots_fini(&t->slots);
-	buffer_fini(&t->out);
-	buffer_fini(&t->tmp);
-	t->magic = 0;
-	free(t);
-}
 
 static bool
 encrypting(const struct transform *t)
@@ -57,91 +48,11 @@ encrypting(const struct transform *t)
 	return (t->job.action->kind == RELAY_ENCRYPT);
 }
 
-/* The raw bytes of a slot, quotes included for strings. */
-static struct span
-slot_raw(const struct transform *t, const struct body_slot *s)
+static const struct relay_selections *
+body_selections(const struct transform *t)
 {
-	return ((struct span){ buffer_data(t->job.body) + s->start,
-	    s->end - s->start });
-}
-
-/*
- * The value of a slot: a view into the body, or into t->tmp when it had to be
- * unescaped (valid until the next one).
- */
-static enum rc
-slot_value(struct transform *t, const struct body_slot *s, struct span *out)
-{
-	struct span raw = slot_raw(t, s);
-	enum rc rc;
-
-	*out = raw;
-	if (s->type != BODY_VALUE_STRING)
-		return (RC_OK);
-	if (!s->escaped) {
-		*out = (struct span){ raw.p + 1, raw.len - 2 };
-		return (RC_OK);
-	}
-	buffer_clear(&t->tmp);
-	if ((rc = body_json_unescape(raw, &t->tmp)) != RC_OK)
-		return (rc);
-	*out = (struct span){ buffer_data(&t->tmp), buffer_len(&t->tmp) };
-	return (RC_OK);
-}
-
-/*
- * Keep the slots that are work; the others are no slots of ours.  RC_SYNTAX:
- * a value to be sealed cannot be read (a lone surrogate).
- */
-static enum rc
-keep_work(struct transform *t)
-{
-	struct span value;
-	size_t n = 0;
-	enum rc rc;
-
-	for (size_t i = 0; i < t->slots.n; i++) {
-		struct body_slot *s = &t->slots.v[i];
-
-		if (encrypting(t)) {
-			if (s->empty && !t->job.relay->encrypt_empty_strings)
-				continue;
-			if (s->escaped && (rc = slot_value(t, s, &value)) != RC_OK)
-				return (rc);
-		} else if (s->type != BODY_VALUE_STRING ||
-		    slot_value(t, s, &value) != RC_OK ||
-		    !body_token_whole(value)) {
-			continue;
-		}
-		t->slots.v[n++] = *s;
-	}
-	t->slots.n = n;
-	return (RC_OK);
-}
-
-/* RC_OK, RC_SYNTAX (too deep as well), RC_LIMIT (too many), RC_NOMEM. */
-static enum rc
-find_slots(struct transform *t)
-{
-	const struct relay_action *a = t->job.action;
-	struct body_json_fault fault;
-	struct body_json doc;
-	enum rc rc;
-
-	rc = body_json_read(&doc, buffer_data(t->job.body),
-	    buffer_len(t->job.body), NODES_MAX, &fault);
-	if (rc != RC_OK)
-		return (rc == RC_LIMIT && !fault.too_many ? RC_SYNTAX : rc);
-	/* Decrypt picks tokens out of perhaps many more strings. */
-	rc = body_slots_select(&doc,
-	    (const struct body_jsonpath *const *)a->paths, a->n_selections,
-	    encrypting(t) ? t->job.max_fields : SIZE_MAX, &t->slots);
-	body_json_fini(&doc);
-	if (rc != RC_OK)
-		return (rc);
-	if ((rc = keep_work(t)) != RC_OK)
-		return (rc);
-	return (t->slots.n > t->job.max_fields ? RC_LIMIT : RC_OK);
+	return (&t->job.action->of[t->job.syntax == REWRITE_FORM ?
+	    RELAY_SELECT_FORM : RELAY_SELECT_JSON]);
 }
 
 /* ---- the call ---- */
@@ -155,9 +66,10 @@ write_encrypt_head(struct transform *t, struct buffer *body)
 		.curve = r->curve == RELAY_CURVE_K1 ? RPC_CURVE_K1 : RPC_CURVE_R1,
 		.scope = r->key_scope == RELAY_SCOPE_FIELD ? RPC_SCOPE_FIELD :
 		    RPC_SCOPE_REQUEST,
-		.existing = r->existing == RELAY_EXISTING_ENCRYPT ?
-		    RPC_EXISTING_ENCRYPT : RPC_EXISTING_VERIFY,
-		.n_fields = t->slots.n,
+		/* What is to be kept does not come this far. */
+		.existing = r->existing == RELAY_EXISTING_VERIFY ?
+		    RPC_EXISTING_VERIFY : RPC_EXISTING_ENCRYPT,
+		.n_fields = t->head.slots.n + t->body.slots.n,
 	};
 
 	rpc_encrypt_put(body, &m);
@@ -171,136 +83,151 @@ write_decrypt_head(struct transform *t, struct buffer *body)
 		.place = RPC_PLACE_RELAY,
 		.destination = span_of(t->job.relay->host),
 		.address = span_of(t->job.client),
-		.n_tokens = t->slots.n,
+		.n_tokens = t->head.slots.n + t->body.slots.n,
 	};
 
 	rpc_decrypt_put(body, &m);
 }
 
-static enum rc
-write_slot(struct transform *t, const struct body_slot *s, struct buffer *body)
+static struct span
+role_of(const struct relay_selections *of, const struct body_slot *s)
 {
-	struct rpc_field field = { .type = RPC_FIELD_STRING };
-	enum rc rc;
+	const char *role = of->v[s->selection]->role;
 
-	if ((rc = slot_value(t, s, &field.bytes)) != RC_OK)
-		return (rc);
-	if (!encrypting(t))
-		return (rpc_decrypt_put_token(body, field.bytes, SPAN_LIT("")));
-	switch (s->type) {
+	return (role != NULL ? span_of(role) : SPAN_LIT(""));
+}
+
+static enum rpc_field_type
+field_type(enum body_value_type type)
+{
+	switch (type) {
 	case BODY_VALUE_STRING:
-		field.type = RPC_FIELD_STRING;
-		break;
+		return (RPC_FIELD_STRING);
 	case BODY_VALUE_NUMBER:
-		field.type = RPC_FIELD_NUMBER;
-		break;
+		return (RPC_FIELD_NUMBER);
 	case BODY_VALUE_BOOLEAN:
-		field.type = RPC_FIELD_BOOLEAN;
-		break;
+		return (RPC_FIELD_BOOLEAN);
 	}
-	return (rpc_encrypt_put_field(body, &field));
+	return (RPC_FIELD_STRING);
 }
 
 static enum rc
-on_write(void *arg, struct buffer *body)
+write_slots(struct transform *t, struct rewrite *r,
+    const struct relay_selections *of, struct buffer *out)
 {
-	struct transform *t = arg;
 	enum rc rc = RC_OK;
 
-	buffer_clear(&t->out);
-	t->at = t->copied = 0;
-	t->n_sealed = t->n_passed = t->n_opened = t->n_kept = 0;
-	if (encrypting(t))
-		write_encrypt_head(t, body);
-	else
-		write_decrypt_head(t, body);
-	for (size_t i = 0; i < t->slots.n && rc == RC_OK; i++)
-		rc = write_slot(t, &t->slots.v[i], body);
+	for (size_t i = 0; i < r->slots.n && rc == RC_OK; i++) {
+		const struct body_slot *s = &r->slots.v[i];
+		struct rpc_field field = {
+			.type = field_type(s->type),
+			.role = role_of(of, s),
+		};
+
+		if ((rc = rewrite_value(r, s, &field.bytes)) != RC_OK)
+			break;
+		rc = encrypting(t) ? rpc_encrypt_put_field(out, &field) :
+		    rpc_decrypt_put_token(out, field.bytes, field.role);
+	}
 	return (rc);
+}
+
+static enum rc
+on_write(void *arg, struct buffer *out)
+{
+	struct transform *t = arg;
+	enum rc rc;
+
+	rewrite_restart(&t->head);
+	rewrite_restart(&t->body);
+	t->counts = (struct counts){ 0 };
+	if (encrypting(t))
+		write_encrypt_head(t, out);
+	else
+		write_decrypt_head(t, out);
+	rc = write_slots(t, &t->head, &t->job.action->of[RELAY_SELECT_HEADER], out);
+	return (rc != RC_OK ? rc : write_slots(t, &t->body, body_selections(t), out));
 }
 
 /* ---- the answer ---- */
 
-/* Body bytes up to `end` that are not in out yet. */
-static enum rc
-copy_up_to(struct transform *t, size_t end)
-{
-	enum rc rc;
-
-	rc = buffer_append(&t->out, buffer_data(t->job.body) + t->copied,
-	    end - t->copied);
-	t->copied = end;
-	return (rc);
-}
-
-/* Only a string that looks like a token can have been one already. */
+/* Only a text that looks like a token can have been one already. */
 static bool
-may_pass(struct transform *t, const struct body_slot *s)
+may_pass(struct transform *t, struct rewrite *r, const struct body_slot *s)
 {
 	struct span value;
 
 	return (t->job.relay->existing == RELAY_EXISTING_VERIFY &&
-	    s->type == BODY_VALUE_STRING && slot_value(t, s, &value) == RC_OK &&
+	    s->type == BODY_VALUE_STRING && rewrite_value(r, s, &value) == RC_OK &&
 	    body_token_whole(value));
 }
 
 static enum rc
 take_sealed(struct transform *t, const struct rpc_value *body, size_t i,
-    const struct body_slot *s)
+    struct rewrite *r)
 {
 	struct rpc_sealed item;
-	enum rc rc;
 
 	if (rpc_sealed_at(body, i, &item) != RC_OK)
 		return (RC_SYNTAX);
 	if (item.status == RPC_PASSED) {
-		if (!may_pass(t, s))
+		if (!may_pass(t, r, &r->slots.v[r->at]))
 			return (RC_SYNTAX);
-		t->n_passed++;
-		return (copy_up_to(t, s->end));
+		t->counts.passed++;
+		return (rewrite_keep(r));
 	}
-	/* What goes to the app is a token or nothing, whatever the engine says. */
+	/* What goes on is a token or nothing, whatever the engine says. */
 	if (!body_token_whole(item.bytes))
 		return (RC_SYNTAX);
-	if ((rc = copy_up_to(t, s->start)) != RC_OK ||
-	    (rc = buffer_append(&t->out, "\"", 1)) != RC_OK ||
-	    (rc = buffer_append(&t->out, item.bytes.p, item.bytes.len)) != RC_OK ||
-	    (rc = buffer_append(&t->out, "\"", 1)) != RC_OK)
-		return (rc);
-	t->copied = s->end;
-	t->n_sealed++;
-	return (RC_OK);
+	t->counts.sealed++;
+	return (rewrite_seal(r, item.bytes));
+}
+
+static enum body_value_type
+value_type(enum rpc_field_type type)
+{
+	if (type == RPC_FIELD_NUMBER)
+		return (BODY_VALUE_NUMBER);
+	return (type == RPC_FIELD_BOOLEAN ? BODY_VALUE_BOOLEAN : BODY_VALUE_STRING);
 }
 
 static enum rc
 take_opened(struct transform *t, const struct rpc_value *body, size_t i,
-    const struct body_slot *s)
+    struct rewrite *r)
 {
-	enum body_value_type type = BODY_VALUE_STRING;
 	struct rpc_opened item;
-	enum rc rc;
+	enum rc rc = RC_SYNTAX;
 
 	if (rpc_opened_at(body, i, &item) != RC_OK)
 		return (RC_SYNTAX);
-	if (item.status == RPC_OPEN_OK) {
-		if (item.type == RPC_FIELD_NUMBER)
-			type = BODY_VALUE_NUMBER;
-		else if (item.type == RPC_FIELD_BOOLEAN)
-			type = BODY_VALUE_BOOLEAN;
-		if ((rc = copy_up_to(t, s->start)) != RC_OK)
-			return (rc);
-		rc = body_json_insert(type, item.bytes, &t->out);
-		if (rc == RC_OK) {
-			t->copied = s->end;
-			t->n_opened++;
-			return (RC_OK);
-		}
-		if (rc != RC_SYNTAX)
-			return (rc);
-		/* It cannot stand here: undecryptable, the token stays. */
+	if (item.status == RPC_OPEN_OK)
+		rc = rewrite_open(r, value_type(item.type), item.bytes);
+	if (rc == RC_OK)
+		t->counts.opened++;
+	if (rc != RC_SYNTAX)
+		return (rc);
+	/* It did not open, or what came out cannot stand here.  What a policy
+	 * forbids stays whatever the relay says (design.md section 5). */
+	if (t->job.relay->undecryptable == RELAY_UNDECRYPTABLE_REJECT &&
+	    item.status != RPC_OPEN_FORBIDDEN) {
+		t->fault = TRANSFORM_UNDECRYPTABLE;
+		return (RC_LIMIT);
 	}
-	t->n_kept++;
-	return (copy_up_to(t, s->end));
+	t->counts.kept++;
+	return (rewrite_keep(r));
+}
+
+/* Whose turn it is: the head's values were written first. */
+static struct rewrite *
+turn(struct transform *t)
+{
+	return (t->head.at < t->head.slots.n ? &t->head : &t->body);
+}
+
+static size_t
+n_left(const struct transform *t)
+{
+	return (t->head.slots.n - t->head.at + t->body.slots.n - t->body.at);
 }
 
 static enum rc
@@ -311,62 +238,101 @@ on_piece(void *arg, const struct rpc_value *body, bool more)
 	enum rc rc = RC_OK;
 
 	/* Exactly one answer per slot, never more, never fewer. */
-	if (n == SIZE_MAX || n > t->slots.n - t->at)
+	if (n == SIZE_MAX || n > n_left(t))
 		return (RC_SYNTAX);
-	for (size_t i = 0; i < n && rc == RC_OK; i++, t->at++) {
-		const struct body_slot *s = &t->slots.v[t->at];
-
-		rc = encrypting(t) ? take_sealed(t, body, i, s) :
-		    take_opened(t, body, i, s);
-	}
-	if (rc == RC_OK && !more && t->at != t->slots.n)
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = encrypting(t) ? take_sealed(t, body, i, turn(t)) :
+		    take_opened(t, body, i, turn(t));
+	if (rc == RC_OK && !more && n_left(t) != 0)
 		return (RC_SYNTAX);
 	return (rc);
 }
 
-static void
-finish(struct transform *t, enum transform_result result, const char *why)
-{
-	transform_cb *cb = t->cb;
-	void *arg = t->arg;
+/* ---- the end of a piece ---- */
 
-	t->call = 0;
-	if (result == TRANSFORM_DONE) {
-		buffer_move(t->job.body, &t->out);
-		t->job.tx->sealed += t->n_sealed;
-		t->job.tx->passed += t->n_passed;
-		t->job.tx->opened += t->n_opened;
-		t->job.tx->kept += t->n_kept;
+static void
+count(struct transform *t)
+{
+	struct transaction *tx = t->job.tx;
+
+	tx->sealed += t->counts.sealed;
+	tx->passed += t->counts.passed + t->rules.n_kept_tokens;
+	tx->opened += t->counts.opened;
+	tx->kept += t->counts.kept;
+	t->counts = (struct counts){ 0 };
+	t->rules.n_kept_tokens = 0;
+}
+
+/* Every slot of this piece has its answer. */
+static enum rc
+settle(struct transform *t)
+{
+	/* Nothing was chosen in a body that is whole: it is good as it is. */
+	bool same = t->body.syntax == REWRITE_NONE ||
+	    (!t->job.pieces && t->body.slots.n == 0);
+	enum rc rc;
+
+	if (!same && (rc = rewrite_settle(&t->body, t->settled,
+	    t->job.pieces)) != RC_OK)
+		return (rc);
+	if (!t->head_done && (rc = rewrite_settle(&t->head,
+	    buffer_len(t->job.head), false)) != RC_OK)
+		return (rc);
+	if (!t->head_done)		/* both or none are replaced */
+		rewrite_take(&t->head, t->job.head);
+	t->head_done = true;
+	if (!same && t->whole)
+		rewrite_take(&t->body, t->job.body);
+	return (RC_OK);
+}
+
+static enum transform_result
+piece_done(struct transform *t, const char **why)
+{
+	if (settle(t) != RC_OK) {
+		*why = "the result is too large";
+		return (TRANSFORM_TOO_LARGE);
 	}
-	cb(arg, result, why);	/* the owner aborts, that is frees, us */
+	count(t);
+	return (t->whole ? TRANSFORM_DONE : TRANSFORM_PIECE);
+}
+
+static enum transform_result
+call_fault(const struct transform *t, enum rc rc, enum rpc_status status,
+    const char **why)
+{
+	if (t->fault != TRANSFORM_DONE) {
+		*why = "a token does not open";
+		return (t->fault);
+	}
+	switch (rc) {
+	case RC_LIMIT:
+	case RC_NOMEM:
+		*why = "the call or its result is too large";
+		return (TRANSFORM_TOO_LARGE);
+	case RC_TIMEOUT:
+		*why = "no engine answered in time";
+		return (TRANSFORM_ENGINE);
+	case RC_SYNTAX:
+		*why = "an engine answered wrongly";
+		return (TRANSFORM_ENGINE);
+	default:
+		*why = rc == RC_DENIED ? rpc_status_name(status) :
+		    "no engine is available";
+		return (TRANSFORM_ENGINE);
+	}
 }
 
 static void
 on_end(void *arg, enum rc rc, enum rpc_status status)
 {
 	struct transform *t = arg;
+	enum transform_result result;
+	const char *why = "";
 
-	if (rc == RC_OK)
-		rc = copy_up_to(t, buffer_len(t->job.body));
-	switch (rc) {
-	case RC_OK:
-		finish(t, TRANSFORM_DONE, "");
-		return;
-	case RC_LIMIT:
-	case RC_NOMEM:
-		finish(t, TRANSFORM_TOO_LARGE, "the call or its result is too large");
-		return;
-	case RC_TIMEOUT:
-		finish(t, TRANSFORM_ENGINE, "no engine answered in time");
-		return;
-	case RC_SYNTAX:
-		finish(t, TRANSFORM_ENGINE, "an engine answered wrongly");
-		return;
-	default:
-		finish(t, TRANSFORM_ENGINE, rc == RC_DENIED ?
-		    rpc_status_name(status) : "no engine is available");
-		return;
-	}
+	t->call = 0;
+	result = rc == RC_OK ? piece_done(t, &why) : call_fault(t, rc, status, &why);
+	t->cb(t->arg, result, why);	/* which may free us */
 }
 
 static const struct engine_call_ops call_ops = {
@@ -375,55 +341,155 @@ static const struct engine_call_ops call_ops = {
 	.on_end = on_end,
 };
 
-enum transform_result
-transform_start(const struct transform_job *job, transform_cb *cb, void *arg,
-    struct transform **out, const char **why)
+/* ---- a piece ---- */
+
+static enum rc
+find_slots(struct transform *t)
 {
-	struct transform *t = xcalloc(1, sizeof(*t));
-	enum transform_result result = TRANSFORM_PENDING;
+	enum rc rc = RC_OK;
+
+	if (!t->head_done)
+		rc = transform_slots_head(&t->rules, &t->head);
+	if (rc != RC_OK)
+		return (rc);
+	if (t->walk != NULL)
+		return (transform_slots_walk(&t->rules, &t->body, t->walk, t->whole,
+		    &t->settled));
+	t->settled = t->body.syntax == REWRITE_NONE ? 0 : buffer_len(t->job.body);
+	return (transform_slots_whole(&t->rules, &t->body));
+}
+
+static enum transform_result
+slots_fault(enum rc rc, const char **why)
+{
+	switch (rc) {
+	case RC_LIMIT:
+		*why = "more fields than the limit";
+		return (TRANSFORM_TOO_MANY);
+	case RC_NOMEM:
+		*why = "no memory for a body of this size";
+		return (TRANSFORM_TOO_LARGE);
+	default:
+		*why = "not what its selectors can read";
+		return (TRANSFORM_MALFORMED);
+	}
+}
+
+/* What this piece's call adds to memory; the head is new with the first. */
+static size_t
+growth(const struct transform *t)
+{
+	size_t bytes = rewrite_growth(&t->body, t->settled);
+
+	return (t->head_done ? bytes : bytes + rewrite_growth(&t->head,
+	    buffer_len(t->job.head)));
+}
+
+enum transform_result
+transform_feed(struct transform *t, bool whole, const char **why)
+{
 	enum rc rc;
 
-	*out = NULL;
+	obj_check(t, TRANSFORM_MAGIC);
+	ensure(t->call == 0 && (whole || t->job.pieces));
 	*why = "";
+	t->whole = whole;
+	/* Some of it may have been taken out. */
+	t->body.round_out = buffer_len(&t->body.out);
+	if ((rc = find_slots(t)) != RC_OK)
+		return (slots_fault(rc, why));
+	if (whole && t->body.syntax != REWRITE_NONE)
+		t->settled = t->body.base + buffer_len(t->job.body);
+	if (t->head.slots.n + t->body.slots.n == 0)
+		return (piece_done(t, why));
+	if (!t->job.reserve(t->arg, growth(t))) {
+		*why = "this worker holds as many bodies as it may";
+		return (TRANSFORM_OVERLOADED);
+	}
+	t->call = engine_call(t->job.engines, encrypting(t) ? RPC_OP_ENCRYPT :
+	    RPC_OP_DECRYPT, &call_ops, t);
+	if (t->call == 0) {
+		*why = "too many calls wait for an engine";
+		return (TRANSFORM_ENGINE);
+	}
+	return (TRANSFORM_PENDING);
+}
+
+bool
+transform_is_pending(const struct transform *t)
+{
+	return (t != NULL && t->call != 0);
+}
+
+struct buffer *
+transform_output(struct transform *t)
+{
+	ensure(t->call == 0);
+	return (&t->body.out);
+}
+
+size_t
+transform_held(const struct transform *t)
+{
+	return (t == NULL ? 0 : t->body.out.cap);
+}
+
+/* ---- life ---- */
+
+bool
+transform_streams(const struct relay_action *a)
+{
+	const struct relay_selections *of = &a->of[RELAY_SELECT_JSON];
+
+	for (size_t i = 0; i < of->n; i++)
+		if (!body_jsonpath_streams(of->paths[i]))
+			return (false);
+	return (true);
+}
+
+struct transform *
+transform_new(const struct transform_job *job, transform_cb *cb, void *arg)
+{
+	const struct relay_selections *json = &job->action->of[RELAY_SELECT_JSON];
+	struct transform *t = xcalloc(1, sizeof(*t));
+
 	t->magic = TRANSFORM_MAGIC;
 	t->job = *job;
 	t->cb = cb;
 	t->arg = arg;
-	buffer_init(&t->out, job->max_bytes, true);
-	buffer_init(&t->tmp, 0, true);
-	rc = find_slots(t);
-	if (rc == RC_LIMIT) {
-		result = TRANSFORM_TOO_MANY;
-		*why = "more fields than the limit";
-	} else if (rc == RC_NOMEM) {
-		result = TRANSFORM_TOO_LARGE;
-		*why = "no memory for a body of this size";
-	} else if (rc != RC_OK) {
-		result = TRANSFORM_MALFORMED;
-		*why = "not JSON as its selectors need it";
-	} else if (t->slots.n == 0) {
-		result = TRANSFORM_DONE;
-	} else if ((t->call = engine_call(job->engines, encrypting(t) ?
-	    RPC_OP_ENCRYPT : RPC_OP_DECRYPT, &call_ops, t)) == 0) {
-		result = TRANSFORM_ENGINE;
-		*why = "too many calls wait for an engine";
-	}
-	if (result != TRANSFORM_PENDING) {
-		transform_free(&t);
-		return (result);
-	}
-	*out = t;
-	return (TRANSFORM_PENDING);
+	t->fault = TRANSFORM_DONE;
+	t->rules = (struct slot_rules){
+		.relay = job->relay,
+		.action = job->action,
+		.max_fields = job->max_fields,
+	};
+	/* An action without a selection of this syntax leaves the body alone. */
+	if (job->syntax != REWRITE_NONE && body_selections(t)->n == 0)
+		t->job.syntax = REWRITE_NONE;
+	t->head_done = job->action->of[RELAY_SELECT_HEADER].n == 0;
+	rewrite_init(&t->head, REWRITE_HEAD, job->head, 0);
+	rewrite_init(&t->body, t->job.syntax, job->body, job->max_bytes);
+	if (t->job.syntax == REWRITE_JSON && transform_streams(job->action))
+		t->walk = body_json_walk_new(json->paths, json->n,
+		    encrypting(t) ? job->max_fields : SIZE_MAX);
+	ensure(!job->pieces || t->walk != NULL);
+	return (t);
 }
 
 void
-transform_abort(struct transform **tp)
+transform_free(struct transform **tp)
 {
 	struct transform *t = *tp;
 
+	*tp = NULL;
 	if (t == NULL)
 		return;
+	obj_check(t, TRANSFORM_MAGIC);
 	if (t->call != 0)
 		engine_call_cancel(t->job.engines, t->call);
-	transform_free(tp);
+	rewrite_fini(&t->head);
+	rewrite_fini(&t->body);
+	body_json_walk_free(&t->walk);
+	t->magic = 0;
+	free(t);
 }

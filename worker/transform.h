@@ -1,9 +1,13 @@
 /*
- * worker/transform.h - one action on one whole body: slots found by lib/body,
- * one engine call, the spliced body.
+ * worker/transform.h - one action carried out on a message: slots found by
+ * lib/body in its head and its body, engine calls, the new texts.
  * Context:   the loop's thread.
- * Ownership: the exchange owns the transform and aborts it when it goes; the
- *            body stays the exchange's and must not change meanwhile.
+ * Ownership: the exchange owns the transform and frees it when it goes; head
+ *            and body stay the exchange's.  While a call is out it may add to
+ *            the body's end and change nothing else.
+ *
+ * A body may come in pieces (job.pieces): each transform_feed works on what is
+ * complete so far, while the rest arrives.
  */
 #ifndef RELAY_WORKER_TRANSFORM_H
 #define RELAY_WORKER_TRANSFORM_H
@@ -11,16 +15,21 @@
 #include "conf/relay_json.h"
 #include "lib/base/buffer.h"
 #include "worker/engine_pool.h"
+#include "worker/rewrite.h"
 #include "worker/transaction.h"
 
 struct transform;
 
 enum transform_result {
-	TRANSFORM_PENDING,	/* the callback will come */
-	TRANSFORM_DONE,		/* body is as it must be (perhaps unchanged) */
-	TRANSFORM_MALFORMED,	/* no JSON, or a chosen value cannot be read */
+	TRANSFORM_PENDING,	/* an engine call is out: the callback comes */
+	TRANSFORM_PIECE,	/* what is complete is done: feed the rest */
+	TRANSFORM_DONE,		/* head and body are as they must be */
+	/* errors: what was not taken out yet is lost */
+	TRANSFORM_MALFORMED,	/* not what its selectors can read */
 	TRANSFORM_TOO_MANY,	/* fields over the limit */
 	TRANSFORM_TOO_LARGE,	/* the result or its call passes a limit */
+	TRANSFORM_OVERLOADED,	/* no memory may be held for it now */
+	TRANSFORM_UNDECRYPTABLE, /* a token did not open, and the relay rejects */
 	TRANSFORM_ENGINE	/* no usable answer in time */
 };
 
@@ -29,24 +38,43 @@ struct transform_job {
 	const struct relay		*relay;
 	const struct relay_action	*action;
 	const char			*client;	/* address, for the engine */
-	struct buffer			*body;		/* replaced when done */
-	struct transaction		*tx;		/* counted in */
+	struct buffer			*head;	/* start line and fields, no empty
+						   line; replaced when done */
+	struct buffer			*body;	/* replaced when done */
+	enum rewrite_syntax		syntax;	/* of the body; NONE: not read */
+	bool				pieces;	/* the body is fed as it comes;
+						   only if transform_streams */
+	struct transaction		*tx;	/* counted in */
 	size_t				max_fields;
 	size_t				max_bytes;	/* of the new body */
+	/* May these bytes be held besides?  Counted until the piece is over. */
+	bool				(*reserve)(void *arg, size_t bytes);
 };
 
+/* A call's answer came; PENDING is no result here.  why: a literal. */
 typedef void transform_cb(void *arg, enum transform_result, const char *why);
 
-/*
- * Begin.  A result other than TRANSFORM_PENDING is final: *out stays NULL and
- * no callback comes.  why: a literal for the log, set when the result is an
- * error.
- */
-enum transform_result transform_start(const struct transform_job *,
-    transform_cb *, void *arg, struct transform **out, const char **why)
-    must_check;
+/* The action can be carried out on a body in pieces. */
+bool transform_streams(const struct relay_action *);
 
-/* Stop; the engine call is cancelled.  Accepts NULL inside. */
-void transform_abort(struct transform **);
+struct transform *transform_new(const struct transform_job *, transform_cb *,
+    void *arg);
+/* Stops; an engine call is cancelled, no callback comes. */
+void transform_free(struct transform **);
+
+/*
+ * Go on with what is in job.body.  whole: nothing more comes.  A result other
+ * than PENDING is the answer and no callback comes for it; *why is set when it
+ * is an error.  Not while a call is out.
+ */
+enum transform_result transform_feed(struct transform *, bool whole,
+    const char **why) must_check;
+bool transform_is_pending(const struct transform *);
+
+/* After PIECE: what is done of the body, for who passes it on at once.  It
+ * may be taken out; the rest comes after. */
+struct buffer *transform_output(struct transform *);
+/* Bytes this transform holds besides job.head and job.body. */
+size_t transform_held(const struct transform *);
 
 #endif

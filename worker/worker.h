@@ -18,9 +18,11 @@
 #include "lib/base/timer.h"
 #include "lib/http/message_head.h"
 #include "lib/ipc/channel.h"
+#include "lib/net/addr.h"
 #include "lib/net/dns.h"
 
 struct accept;
+struct api_keys;
 struct conn;
 struct engine_pool;
 struct origin_pool;
@@ -39,8 +41,12 @@ struct worker {
 	struct net_dns		*dns;		/* owned */
 	struct route_table	*routes;	/* owned */
 	struct engine_pool	*engines;	/* owned */
+	struct api_keys		*api_keys;	/* owned */
 	struct origin_pool	*origins;	/* owned */
 	struct accept		*accept;	/* owned */
+
+	struct net_cidr		*trusted;	/* owned: conf's trusted_proxies */
+	size_t			n_trusted;
 
 	struct conn_list	live;
 	struct conn_list	dead;		/* the reaper's, see conn.c */

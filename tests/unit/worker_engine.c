@@ -12,14 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/fd.h"
-#include "lib/base/timer.h"
 #include "lib/net/tls.h"
 #include "tests/unit/test_certs.h"
 
-#define GIVE_UP_MS	10000
-#define LOOK_MS		2	/* what an idle hook did is seen then */
+#define STALL_MS	10000
 
 /* ---- the lab ---- */
 
@@ -58,50 +55,6 @@ lab_stop(struct lab *lab)
 	loop_free(&lab->loop);
 }
 
-static void
-on_look(void *arg)
-{
-	timer_start_ms(arg, LOOK_MS);
-}
-
-static bool
-run(struct lab *lab, const bool *flag, const size_t *count, size_t want,
-    unsigned ms)
-{
-	uint64_t end_ms = clock_mono_ms() + ms;
-	struct timer look;
-	bool met;
-
-	timer_init(&look, lab->loop, on_look, &look);
-	timer_start_ms(&look, LOOK_MS);
-	do {
-		loop_turn(lab->loop, true);
-		met = (flag != NULL && *flag) || (count != NULL && *count >= want);
-	} while (!met && clock_mono_ms() < end_ms);
-	timer_fini(&look);
-	return (met);
-}
-
-void
-lab_until(struct lab *lab, const bool *flag)
-{
-	if (!run(lab, flag, NULL, 0, GIVE_UP_MS))
-		fail_msg("nothing happened for %d ms", GIVE_UP_MS);
-}
-
-void
-lab_until_count(struct lab *lab, const size_t *count, size_t want)
-{
-	if (!run(lab, NULL, count, want, GIVE_UP_MS))
-		fail_msg("%zu of %zu", *count, want);
-}
-
-void
-lab_for_ms(struct lab *lab, unsigned ms)
-{
-	(void)run(lab, NULL, NULL, 0, ms);
-}
-
 /* ---- an engine ---- */
 
 static void
@@ -110,12 +63,19 @@ answer_ping(struct engine_link *l, uint64_t id)
 	struct buffer body;
 
 	l->engine->n_pings++;
-	if (l->engine->mute)
+	if (l->engine->mute) {
+		l->engine->unanswered = l;
+		l->engine->unanswered_id = id;
 		return;
+	}
 	buffer_init(&body, 0, false);
-	rpc_put_map(&body, 1);
+	rpc_put_map(&body, l->engine->keys_epoch != 0 ? 2 : 1);
 	rpc_put_str(&body, "ready");
 	rpc_put_bool(&body, l->engine->ready);
+	if (l->engine->keys_epoch != 0) {
+		rpc_put_str(&body, "keys_epoch");
+		rpc_put_u64(&body, l->engine->keys_epoch);
+	}
 	engine_reply(l, id, RPC_STATUS_OK, &body, false);
 	buffer_fini(&body);
 }
@@ -240,6 +200,7 @@ worker_engine_start(struct worker_engine *e, struct lab *lab, bool tcp)
 	memset(e, 0, sizeof(*e));
 	e->lab = lab;
 	e->ready = true;
+	e->keys_epoch = 1;
 	LIST_INIT(&e->links);
 	if (tcp) {
 		listen_at(e, "127.0.0.1:0");
@@ -283,6 +244,15 @@ worker_engine_stop(struct worker_engine *e)
 	(void)rmdir(e->dir);
 }
 
+void
+worker_engine_unmute(struct worker_engine *e)
+{
+	e->mute = false;
+	assert_non_null(e->unanswered);
+	answer_ping(e->unanswered, e->unanswered_id);
+	e->unanswered = NULL;
+}
+
 struct engine_pool *
 lab_pool(struct lab *lab, struct net_dns *dns, unsigned timeout_ms,
     struct worker_engine *const *engines, size_t n)
@@ -299,7 +269,7 @@ lab_pool(struct lab *lab, struct net_dns *dns, unsigned timeout_ms,
 	    .ctx = lab->client_ctx,
 	    .links = 1,
 	    .timeout_ms = timeout_ms,
-	    .stall_ms = GIVE_UP_MS,
+	    .stall_ms = STALL_MS,
 	}));
 }
 

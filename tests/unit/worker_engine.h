@@ -23,13 +23,6 @@ struct lab {
 void lab_start(struct lab *);
 void lab_stop(struct lab *);
 
-/* Turn the loop until *flag, or until *count is want; the test fails after ten
- * seconds. */
-void lab_until(struct lab *, const bool *flag);
-void lab_until_count(struct lab *, const size_t *count, size_t want);
-/* Let time pass on the loop: for what must not happen. */
-void lab_for_ms(struct lab *, unsigned ms);
-
 struct worker_engine;
 
 struct engine_link {			/* of the engine's end */
@@ -49,7 +42,10 @@ struct worker_engine {
 	struct event		*ev_accept;	/* owned */
 	LIST_HEAD(, engine_link) links;		/* owned */
 	bool			ready;		/* what Ping says */
-	bool			mute;		/* Ping gets no answer */
+	bool			mute;		/* Ping gets no answer yet */
+	struct engine_link	*unanswered;	/* borrowed: whose last Ping waits */
+	uint64_t		unanswered_id;
+	uint64_t		keys_epoch;	/* what Ping says; 0: nothing */
 	size_t			n_links;	/* accepted so far */
 	size_t			n_pings;
 	size_t			n_calls;	/* but Ping and Cancel */
@@ -61,6 +57,8 @@ struct worker_engine {
 /* Ready.  tcp: on 127.0.0.1 under the name localhost, else a Unix socket. */
 void worker_engine_start(struct worker_engine *, struct lab *, bool tcp);
 void worker_engine_stop(struct worker_engine *);
+/* Not mute any more: the Ping that waits is answered now. */
+void worker_engine_unmute(struct worker_engine *);
 
 /* A pool that knows these engines, with one data link to each. */
 struct engine_pool *lab_pool(struct lab *, struct net_dns *, unsigned timeout_ms,

@@ -13,10 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/worker_engine.h"
-
-#define SOON_MS		200
-#define NEVER_MS	60000
+#include "tests/unit/test_loop.h"
+#include "tests/unit/worker_engine_pair.h"
 
 /* One call as its asker sees it. */
 struct ask {
@@ -96,42 +94,6 @@ ask_start(struct ask *a, struct engine_pool *pool, uint64_t value)
 	assert_int_equal(a->writes, 0);		/* nothing before it returns */
 }
 
-struct fixture {
-	struct lab		lab;
-	struct worker_engine	one, two;
-	struct worker_engine	*both[2];
-	struct engine_pool	*pool;
-};
-
-static int
-setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	lab_start(&f->lab);
-	worker_engine_start(&f->one, &f->lab, false);
-	worker_engine_start(&f->two, &f->lab, false);
-	f->both[0] = &f->one;
-	f->both[1] = &f->two;
-	*state = f;
-	return (0);
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	engine_pool_free(&f->pool);
-	worker_engine_stop(&f->one);
-	worker_engine_stop(&f->two);
-	lab_for_ms(&f->lab, 1);		/* what was closed leaves the loop */
-	lab_stop(&f->lab);
-	free(f);
-	return (0);
-}
-
 /* ---- what engines do with a call ---- */
 
 static uint64_t
@@ -176,13 +138,13 @@ answer_in_pieces(void *arg, struct engine_link *l, const struct rpc_call_frame *
 static void
 test_pieces(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask a = { 0 };
 
 	f->one.on_call = answer_in_pieces;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	ask_start(&a, f->pool, 1);
-	lab_until(&f->lab, &a.ended);
+	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.rc, RC_OK);
 	assert_int_equal(a.pieces, 3);
 	assert_int_equal(a.sum, 111);
@@ -212,15 +174,15 @@ cut_once(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
 static void
 test_link_lost_in_mid_call(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	bool was_cut = false;
 	struct ask a = { 0 };
 
 	f->one.on_call = cut_once;
 	f->one.arg = &was_cut;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	ask_start(&a, f->pool, 1);
-	lab_until(&f->lab, &a.ended);
+	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.rc, RC_OK);
 	assert_int_equal(a.writes, 2);
 	assert_int_equal(a.sum, 111);
@@ -249,23 +211,23 @@ lie_to_13(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
 }
 
 static void
-wrong_piece(struct fixture *f, bool more)
+wrong_piece(struct engine_pair *f, bool more)
 {
 	struct ask honest = { 0 }, liar = { 0 };
 
 	f->one.on_call = lie_to_13;
 	f->one.arg = &more;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	ask_start(&honest, f->pool, 7);
 	ask_start(&liar, f->pool, 13);
-	lab_until(&f->lab, &liar.ended);
+	loop_until(f->lab.loop, &liar.ended);
 	assert_int_equal(liar.rc, RC_SYNTAX);
 	assert_int_equal(liar.pieces, 1);
-	lab_until(&f->lab, &honest.ended);
+	loop_until(f->lab.loop, &honest.ended);
 	assert_int_equal(honest.rc, RC_OK);
 	assert_int_equal(honest.sum, 7);
 	assert_int_equal(honest.writes, 2);	/* that link is not believed */
-	lab_for_ms(&f->lab, SOON_MS);
+	loop_for_ms(f->lab.loop, SOON_MS);
 	assert_int_equal(liar.n_ends, 1);
 }
 
@@ -285,21 +247,21 @@ test_wrong_piece_with_more_behind(void **state)
 static void
 test_limits_of_the_asker(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask written = { .write_rc = RC_LIMIT };
 	struct ask read = { .piece_rc = RC_LIMIT }, after = { 0 };
 
 	f->one.on_call = answer_in_pieces;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	ask_start(&written, f->pool, 1);
 	ask_start(&read, f->pool, 1);
-	lab_until(&f->lab, &written.ended);
-	lab_until(&f->lab, &read.ended);
+	loop_until(f->lab.loop, &written.ended);
+	loop_until(f->lab.loop, &read.ended);
 	assert_int_equal(written.rc, RC_LIMIT);
 	assert_int_equal(read.rc, RC_LIMIT);
 	assert_int_equal(read.pieces, 1);
 	ask_start(&after, f->pool, 1);
-	lab_until(&f->lab, &after.ended);
+	loop_until(f->lab.loop, &after.ended);
 	assert_int_equal(after.rc, RC_OK);
 	assert_int_equal(f->one.n_links, 2);	/* the first data link still */
 	assert_int_equal(f->one.n_calls, 2);	/* `written` never left */
@@ -308,19 +270,19 @@ test_limits_of_the_asker(void **state)
 static void
 test_not_ready_engine_is_not_chosen(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask asks[20];
 	size_t n_ended = 0;
 
 	memset(asks, 0, sizeof(asks));
 	f->one.ready = false;
 	f->one.on_call = f->two.on_call = answer;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 2);
+	engine_pair_pool(f, 2, NEVER_MS);
 	for (unsigned i = 0; i < 20; i++) {
 		asks[i].count = &n_ended;
 		ask_start(&asks[i], f->pool, i);
 	}
-	lab_until_count(&f->lab, &n_ended, 20);
+	loop_until_count(f->lab.loop, &n_ended, 20);
 	assert_int_equal(f->one.n_calls, 0);
 	assert_int_equal(f->two.n_calls, 20);
 	assert_int_equal(engine_pool_up(f->pool), 1);
@@ -342,7 +304,7 @@ refuse_not_ready(void *arg, struct engine_link *l, const struct rpc_call_frame *
 }
 
 static void
-not_ready_moves(struct fixture *f, bool more)
+not_ready_moves(struct engine_pair *f, bool more)
 {
 	struct ask a = { 0 };
 
@@ -350,11 +312,11 @@ not_ready_moves(struct fixture *f, bool more)
 	f->one.arg = &more;
 	f->two.on_call = answer;
 	f->two.ready = false;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 2);
+	engine_pair_pool(f, 2, NEVER_MS);
 	ask_start(&a, f->pool, 3);
-	lab_until_count(&f->lab, &f->one.n_calls, 1);
+	loop_until_count(f->lab.loop, &f->one.n_calls, 1);
 	f->two.ready = true;
-	lab_until(&f->lab, &a.ended);
+	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.rc, RC_OK);
 	assert_int_equal(a.sum, 3);
 	assert_int_equal(a.writes, 2);
@@ -398,22 +360,22 @@ test_refusals(void **state)
 		{ RPC_STATUS_INTERNAL, RC_DENIED },
 		{ RPC_STATUS_OVERLOADED, RC_UNAVAILABLE },
 	};
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	enum rpc_status status;
 
 	f->one.on_call = refuse;
 	f->one.arg = &status;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct ask a = { 0 };
 
 		status = rows[i].status;
 		ask_start(&a, f->pool, 1);
-		lab_until(&f->lab, &a.ended);
+		loop_until(f->lab.loop, &a.ended);
 		assert_int_equal(a.rc, rows[i].rc);
 		assert_int_equal(a.status, status);
 		assert_int_equal(a.pieces, 0);
-		lab_for_ms(&f->lab, 20);
+		loop_for_ms(f->lab.loop, 20);
 		assert_int_equal(a.n_ends, 1);
 	}
 }
@@ -421,12 +383,12 @@ test_refusals(void **state)
 static void
 test_no_engine(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask a = { 0 };
 
-	f->pool = lab_pool(&f->lab, NULL, SOON_MS, f->both, 0);
+	engine_pair_pool(f, 0, SOON_MS);
 	ask_start(&a, f->pool, 1);
-	lab_until(&f->lab, &a.ended);
+	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.rc, RC_UNAVAILABLE);
 	assert_int_equal(a.writes, 0);
 }
@@ -434,35 +396,35 @@ test_no_engine(void **state)
 static void
 test_silent_call(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask a = { 0 };
 
-	f->pool = lab_pool(&f->lab, NULL, SOON_MS, f->both, 1);
+	engine_pair_pool(f, 1, SOON_MS);
 	ask_start(&a, f->pool, 1);
-	lab_until(&f->lab, &a.ended);
+	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.rc, RC_TIMEOUT);
 	assert_int_equal(a.writes, 1);
-	lab_until_count(&f->lab, &f->one.n_cancels, 1);
+	loop_until_count(f->lab.loop, &f->one.n_cancels, 1);
 }
 
 static void
 test_cancel(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask waiting = { 0 }, running = { 0 };
 
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	ask_start(&waiting, f->pool, 1);
 	engine_call_cancel(f->pool, waiting.id);
 	ask_start(&running, f->pool, 2);
-	lab_until_count(&f->lab, &f->one.n_calls, 1);
+	loop_until_count(f->lab.loop, &f->one.n_calls, 1);
 	engine_call_cancel(f->pool, running.id);
 	engine_call_cancel(f->pool, running.id);
 	engine_call_cancel(f->pool, 0);
 	assert_int_equal(engine_pool_calls(f->pool), 0);
-	lab_until_count(&f->lab, &f->one.n_cancels, 1);
+	loop_until_count(f->lab.loop, &f->one.n_cancels, 1);
 	worker_engine_cut(&f->one);
-	lab_for_ms(&f->lab, SOON_MS);
+	loop_for_ms(f->lab.loop, SOON_MS);
 	assert_int_equal(waiting.n_ends + running.n_ends, 0);
 	assert_int_equal(waiting.writes, 0);
 	assert_int_equal(running.writes, 1);
@@ -486,21 +448,21 @@ hold(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
 static void
 test_answer_after_cancel(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask a = { 0 }, b = { 0 };
 	struct held held;
 
 	f->one.on_call = hold;
 	f->one.arg = &held;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	ask_start(&a, f->pool, 1);
-	lab_until_count(&f->lab, &f->one.n_calls, 1);
+	loop_until_count(f->lab.loop, &f->one.n_calls, 1);
 	engine_call_cancel(f->pool, a.id);
 	reply_number(held.link, held.id, 1, true);
 	reply_number(held.link, held.id, 1, false);
 	f->one.on_call = answer;
 	ask_start(&b, f->pool, 2);
-	lab_until(&f->lab, &b.ended);
+	loop_until(f->lab.loop, &b.ended);
 	assert_int_equal(b.sum, 2);
 	assert_int_equal(a.pieces + a.n_ends, 0);
 	assert_int_equal(f->one.n_links, 2);
@@ -510,17 +472,17 @@ test_answer_after_cancel(void **state)
 static void
 test_stuck_engine_is_left(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask a = { 0 };
 
 	f->two.ready = false;
 	f->two.on_call = answer;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 2);
+	engine_pair_pool(f, 2, NEVER_MS);
 	ask_start(&a, f->pool, 4);
-	lab_until_count(&f->lab, &f->one.n_calls, 1);
+	loop_until_count(f->lab.loop, &f->one.n_calls, 1);
 	f->one.mute = true;
 	f->two.ready = true;
-	lab_until(&f->lab, &a.ended);
+	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.rc, RC_OK);
 	assert_int_equal(a.sum, 4);
 	assert_int_equal(f->two.n_calls, 1);
@@ -533,7 +495,7 @@ test_stuck_engine_is_left(void **state)
 static struct ask many[MANY];
 
 static void
-start_many(struct fixture *f, size_t *n_ended)
+start_many(struct engine_pair *f, size_t *n_ended)
 {
 	memset(many, 0, sizeof(many));
 	for (unsigned i = 0; i < MANY; i++) {
@@ -555,13 +517,13 @@ check_many(void)
 static void
 test_more_calls_than_a_link_takes(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	size_t n_ended = 0;
 
 	f->one.on_call = answer;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 1);
+	engine_pair_pool(f, 1, NEVER_MS);
 	start_many(f, &n_ended);
-	lab_until_count(&f->lab, &n_ended, MANY);
+	loop_until_count(f->lab.loop, &n_ended, MANY);
 	check_many();
 	assert_int_equal(f->one.n_calls, MANY);
 }
@@ -580,25 +542,25 @@ cut_at_tenth(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
 static void
 test_links_that_die_again_and_again(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	size_t n_ended = 0;
 
 	f->one.on_call = f->two.on_call = cut_at_tenth;
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 2);
+	engine_pair_pool(f, 2, NEVER_MS);
 	start_many(f, &n_ended);
-	lab_until_count(&f->lab, &n_ended, MANY);
-	lab_for_ms(&f->lab, 20);
+	loop_until_count(f->lab.loop, &n_ended, MANY);
+	loop_for_ms(f->lab.loop, 20);
 	check_many();
 }
 
 static void
 test_queue_is_bounded(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct ask a = { 0 };
 	uint64_t first;
 
-	f->pool = lab_pool(&f->lab, NULL, NEVER_MS, f->both, 0);
+	engine_pair_pool(f, 0, NEVER_MS);
 	ask_start(&a, f->pool, 1);
 	first = a.id;
 	for (unsigned i = 1; i < ENGINE_WAITING_MAX; i++)
@@ -615,7 +577,7 @@ test_queue_is_bounded(void **state)
 static void
 test_engine_by_name(void **state)
 {
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct worker_engine tcp, *engines[1] = { &tcp };
 	struct net_dns *dns = net_dns_new(f->lab.loop, NULL);
 	struct ask a = { 0 };
@@ -624,7 +586,7 @@ test_engine_by_name(void **state)
 	tcp.on_call = answer;
 	f->pool = lab_pool(&f->lab, dns, NEVER_MS, engines, 1);
 	ask_start(&a, f->pool, 9);
-	lab_until(&f->lab, &a.ended);
+	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.sum, 9);
 	engine_pool_free(&f->pool);
 	net_dns_free(&dns);
@@ -640,7 +602,7 @@ test_addresses_of_conf(void **state)
 		"unix:/nowhere/e3.sock", "127.0.0.1:1", "[::1]:1", "e3.test:3443",
 		"e3.test.:03443", "E3.Test:1", "127.0.0.1.:1", "127.0.0.1:01",
 	};
-	struct fixture *f = *state;
+	struct engine_pair *f = *state;
 	struct net_dns *dns = net_dns_new(f->lab.loop, "127.0.0.1:1");
 
 	f->pool = engine_pool_new(f->lab.loop, &(struct engine_pool_config){
@@ -651,37 +613,35 @@ test_addresses_of_conf(void **state)
 	    .links = 2,
 	    .timeout_ms = SOON_MS,
 	});
-	lab_for_ms(&f->lab, 50);
+	loop_for_ms(f->lab.loop, 50);
 	assert_int_equal(engine_pool_up(f->pool), 0);
 	engine_pool_free(&f->pool);
 	net_dns_free(&dns);
 }
 
-#define TEST(t)	cmocka_unit_test_setup_teardown(t, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_pieces),
-		TEST(test_link_lost_in_mid_call),
-		TEST(test_wrong_piece),
-		TEST(test_wrong_piece_with_more_behind),
-		TEST(test_limits_of_the_asker),
-		TEST(test_not_ready_engine_is_not_chosen),
-		TEST(test_not_ready_moves_the_call),
-		TEST(test_not_ready_with_more_behind),
-		TEST(test_refusals),
-		TEST(test_no_engine),
-		TEST(test_silent_call),
-		TEST(test_cancel),
-		TEST(test_answer_after_cancel),
-		TEST(test_stuck_engine_is_left),
-		TEST(test_more_calls_than_a_link_takes),
-		TEST(test_links_that_die_again_and_again),
-		TEST(test_queue_is_bounded),
-		TEST(test_engine_by_name),
-		TEST(test_addresses_of_conf),
+		ENGINE_PAIR_TEST(test_pieces),
+		ENGINE_PAIR_TEST(test_link_lost_in_mid_call),
+		ENGINE_PAIR_TEST(test_wrong_piece),
+		ENGINE_PAIR_TEST(test_wrong_piece_with_more_behind),
+		ENGINE_PAIR_TEST(test_limits_of_the_asker),
+		ENGINE_PAIR_TEST(test_not_ready_engine_is_not_chosen),
+		ENGINE_PAIR_TEST(test_not_ready_moves_the_call),
+		ENGINE_PAIR_TEST(test_not_ready_with_more_behind),
+		ENGINE_PAIR_TEST(test_refusals),
+		ENGINE_PAIR_TEST(test_no_engine),
+		ENGINE_PAIR_TEST(test_silent_call),
+		ENGINE_PAIR_TEST(test_cancel),
+		ENGINE_PAIR_TEST(test_answer_after_cancel),
+		ENGINE_PAIR_TEST(test_stuck_engine_is_left),
+		ENGINE_PAIR_TEST(test_more_calls_than_a_link_takes),
+		ENGINE_PAIR_TEST(test_links_that_die_again_and_again),
+		ENGINE_PAIR_TEST(test_queue_is_bounded),
+		ENGINE_PAIR_TEST(test_engine_by_name),
+		ENGINE_PAIR_TEST(test_addresses_of_conf),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -244,6 +244,32 @@ test_bad_checksum(void **state)
 	assert_route(f, "shop.test", RC_OK, "repaired.test");
 }
 
+static void
+on_damage(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* The feed hears of it at once, and then not at every request. */
+static void
+test_damage_is_told(void **state)
+{
+	struct fixture *f = *state;
+	unsigned told = 0;
+
+	route_table_on_damage(f->table, on_damage, &told);
+	open_both(f);
+	assert_route(f, "shop.test", RC_UNAVAILABLE, NULL);
+	sync_done(f);
+	put_relay(f, "relays/shop.test", RELAY_JSON("first.test"));
+	assert_route(f, "other.test", RC_NOTFOUND, NULL);
+	assert_int_equal(told, 0);
+	damage(f, "first.test");
+	for (unsigned i = 0; i < 1000; i++)
+		assert_route(f, "shop.test", RC_CORRUPT, NULL);
+	assert_in_range(told, 1, 10);	/* one a second */
+}
+
 /* Names of one bucket and of many: each its own record. */
 static void
 test_many(void **state)
@@ -323,6 +349,8 @@ main(void)
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_bad_document, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_checksum, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damage_is_told, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test(test_match),
 	};

@@ -1,7 +1,8 @@
 /*
- * worker/transform.c with a real engine pool and a scripted engine: what goes
- * to the engine, what comes out for each answer, and that a wrong answer
- * leaves the body as it was and an error in place of a result.
+ * worker/transform.c on JSON bodies that are whole, with a real engine pool
+ * and a scripted engine: what goes to the engine, what comes out for each
+ * answer, and that a wrong answer leaves the body as it was and an error in
+ * place of a result.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,288 +12,29 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lib/rpc/message.h"
-#include "tests/unit/worker_engine.h"
-#include "worker/transform.h"
-
-/* Tokens by form; nobody opens them here. */
-#define IV	"AAAAAAAAAAAAAAAA"
-#define KEY	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-#define T1	"ev:QkTC:" IV ":" KEY ":b25l:$"
-#define T2	"ev:QkTC:number:" IV ":" KEY ":dHdv:$"
-#define T3	"ev:QkTC:boolean:" IV ":" KEY ":dGhyZWU:$"
-#define T4	"ev:QkTC:" IV ":" KEY ":Zm91cg:$"
-
-#define SEEN_MAX	8
-
-/* One element of a scripted answer. */
-struct item {
-	unsigned		status;	/* rpc_seal_status or rpc_open_status */
-	enum rpc_field_type	type;	/* opened */
-	const char		*text;
-	size_t			len;	/* 0: strlen(text) */
-};
-
-struct script {
-	bool			sealing;
-	const struct item	*items;
-	size_t			n_items;
-	size_t			first;	/* in the first of two pieces; 0: one */
-	bool			cut;	/* the link, after the first piece, once */
-	/* What the engine saw. */
-	size_t			n_seen;
-	struct rpc_encrypt	encrypt;
-	struct rpc_decrypt	decrypt;
-	char			seen[SEEN_MAX][256];
-	enum rpc_field_type	seen_type[SEEN_MAX];
-};
-
-struct fixture {
-	struct lab		lab;
-	struct worker_engine	engine;
-	struct engine_pool	*pool;
-	struct relay		*relay;
-	struct buffer		body;
-	struct transaction	tx;
-	struct transform	*transform;
-	struct script		script;
-	size_t			max_fields;
-	size_t			max_bytes;
-	/* The outcome. */
-	bool			called;
-	enum transform_result	result;
-};
-
-/* ---- the engine ---- */
+#include "tests/unit/test_loop.h"
+#include "tests/unit/worker_action.h"
 
 static void
-note(struct script *s, enum rpc_field_type type, struct span bytes)
+sealing(struct bench *b, const char *options)
 {
-	assert_true(s->n_seen < SEEN_MAX);
-	assert_true(span_copy(bytes, s->seen[s->n_seen], sizeof(s->seen[0])));
-	s->seen_type[s->n_seen++] = type;
+	bench_relay(b, "request", "encrypt", options, SELECT("json", "$.*"));
 }
 
 static void
-read_call(struct script *s, const struct rpc_call_frame *f)
+opening(struct bench *b, const char *options)
 {
-	struct rpc_field field;
-	struct span token, role;
-
-	s->n_seen = 0;
-	if (span_eq_str(f->op, "Encrypt")) {
-		s->sealing = true;
-		assert_int_equal(rpc_encrypt_read(f->body, &s->encrypt), RC_OK);
-		for (size_t i = 0; i < s->encrypt.n_fields; i++) {
-			assert_int_equal(rpc_encrypt_field_at(&s->encrypt, i,
-			    &field), RC_OK);
-			note(s, field.type, field.bytes);
-		}
-		return;
-	}
-	s->sealing = false;
-	assert_true(span_eq_str(f->op, "Decrypt"));
-	assert_int_equal(rpc_decrypt_read(f->body, &s->decrypt), RC_OK);
-	assert_true(span_eq_str(s->decrypt.app, "app_0123456789ab"));
-	assert_true(span_eq_str(s->decrypt.destination, "origin.test"));
-	assert_true(span_eq_str(s->decrypt.address, "192.0.2.7"));
-	assert_int_equal(s->decrypt.place, RPC_PLACE_RELAY);
-	for (size_t i = 0; i < s->decrypt.n_tokens; i++) {
-		assert_int_equal(rpc_decrypt_token_at(&s->decrypt, i, &token,
-		    &role), RC_OK);
-		note(s, RPC_FIELD_STRING, token);
-	}
-}
-
-static void
-write_items(const struct script *s, size_t from, size_t to, struct buffer *out)
-{
-	rpc_put_array(out, to - from);
-	for (size_t i = from; i < to; i++) {
-		const struct item *it = &s->items[i];
-		size_t len = it->len != 0 ? it->len : strlen(it->text);
-
-		if (s->sealing)
-			assert_int_equal(rpc_sealed_put_head(out,
-			    (enum rpc_seal_status)it->status, len), RC_OK);
-		else
-			assert_int_equal(rpc_opened_put_head(out,
-			    (enum rpc_open_status)it->status, it->type, len), RC_OK);
-		buffer_put(out, it->text, len);
-	}
-}
-
-static void
-reply_items(struct engine_link *l, uint64_t id, const struct script *s,
-    size_t from, size_t to, bool more)
-{
-	struct buffer out;
-
-	buffer_init(&out, 0, false);
-	write_items(s, from, to, &out);
-	engine_reply(l, id, RPC_STATUS_OK, &out, more);
-	buffer_fini(&out);
-}
-
-static void
-on_call(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
-{
-	struct script *s = arg;
-
-	read_call(s, f);
-	if (s->first != 0)
-		reply_items(l, f->id, s, 0, s->first, true);
-	if (s->cut) {
-		s->cut = false;
-		net_stream_flush(l->stream);
-		engine_cut(l);
-		return;
-	}
-	reply_items(l, f->id, s, s->first, s->n_items, false);
-}
-
-/* ---- the worker's side ---- */
-
-static int
-setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct worker_engine *engines[1];
-
-	assert_non_null(f);
-	lab_start(&f->lab);
-	worker_engine_start(&f->engine, &f->lab, false);
-	f->engine.on_call = on_call;
-	f->engine.arg = &f->script;
-	engines[0] = &f->engine;
-	f->pool = lab_pool(&f->lab, NULL, 5000, engines, 1);
-	f->max_fields = 65536;
-	f->max_bytes = 1 << 20;
-	buffer_init(&f->body, 0, true);
-	*state = f;
-	return (0);
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	transform_abort(&f->transform);
-	relay_unref(&f->relay);
-	buffer_fini(&f->body);
-	engine_pool_free(&f->pool);
-	worker_engine_stop(&f->engine);
-	lab_for_ms(&f->lab, 1);
-	lab_stop(&f->lab);
-	free(f);
-	return (0);
-}
-
-/* options: further fields of the relay, with a comma in front, or "".
- * selectors: of one action, as JSON strings with commas. */
-static void
-use_relay(struct fixture *f, const char *direction, const char *action,
-    const char *options, const char *const *selectors)
-{
-	struct relay_fault fault;
-	struct buffer json;
-
-	relay_unref(&f->relay);
-	buffer_init(&json, 0, false);
-	buffer_printf(&json, "{\"destinationDomain\":\"origin.test\","
-	    "\"app\":\"app_0123456789ab\"%s,\"routes\":[{\"method\":\"POST\","
-	    "\"path\":\"/\",\"%s\":[{\"action\":\"%s\",\"selections\":[",
-	    options, direction, action);
-	for (size_t i = 0; selectors[i] != NULL; i++)
-		buffer_printf(&json, "%s{\"type\":\"json\",\"selector\":\"%s\"}",
-		    i != 0 ? "," : "", selectors[i]);
-	buffer_puts(&json, "]}]}]}");
-	if (relay_json_parse((struct span){ buffer_data(&json), buffer_len(&json) },
-	    &f->relay, &fault) != RC_OK)
-		fail_msg("%s: %s", fault.path, fault.reason);
-	buffer_fini(&json);
-}
-
-static const char *const all[] = { "$.*", NULL };
-
-static void
-sealing(struct fixture *f, const char *options)
-{
-	use_relay(f, "request", "encrypt", options, all);
-}
-
-static void
-opening(struct fixture *f)
-{
-	use_relay(f, "response", "decrypt", "", all);
-}
-
-static void
-on_done(void *arg, enum transform_result result, const char *why)
-{
-	struct fixture *f = arg;
-
-	assert_false(f->called);
-	assert_non_null(why);
-	f->called = true;
-	f->result = result;
-	transform_abort(&f->transform);		/* as its owner does */
+	bench_relay(b, "response", "decrypt", options, SELECT("json", "$.*"));
 }
 
 static enum transform_result
-start(struct fixture *f, const char *body, size_t len)
+run(struct bench *b, const char *body, const struct item *items, size_t n)
 {
-	const struct relay_route *route = &f->relay->routes[0];
-	const char *why;
-
-	buffer_clear(&f->body);
-	buffer_put(&f->body, body, len);
-	f->called = false;
-	memset(&f->tx, 0, sizeof(f->tx));
-	return (transform_start(&(struct transform_job){
-	    .engines = f->pool,
-	    .relay = f->relay,
-	    .action = route->n_request != 0 ? route->request : route->response,
-	    .client = "192.0.2.7",
-	    .body = &f->body,
-	    .tx = &f->tx,
-	    .max_fields = f->max_fields,
-	    .max_bytes = f->max_bytes,
-	}, on_done, f, &f->transform, &why));
+	bench_says(b, items, n);
+	return (bench_run(b, START, body));
 }
-
-/* Run with this answer: the result, in f->body what became of the body. */
-static enum transform_result
-transform(struct fixture *f, const char *body, const struct item *items, size_t n)
-{
-	enum transform_result r;
-
-	f->script.items = items;
-	f->script.n_items = n;
-	r = start(f, body, strlen(body));
-	if (r != TRANSFORM_PENDING) {
-		assert_null(f->transform);
-		return (r);
-	}
-	assert_non_null(f->transform);
-	lab_until(&f->lab, &f->called);
-	return (f->result);
-}
-
-static void
-assert_body(const struct fixture *f, const char *want)
-{
-	struct span got = { buffer_data(&f->body), buffer_len(&f->body) };
-
-	if (!span_eq(got, span_of(want)))
-		fail_msg("%.*s is not %s", (int)got.len, got.p, want);
-}
-
-#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* ---- sealing ---- */
 
@@ -318,47 +60,53 @@ test_only_chosen_bytes_change(void **state)
 		{ "xA\"y", RPC_FIELD_STRING }, { "-1.0e2", RPC_FIELD_NUMBER },
 		{ "true", RPC_FIELD_BOOLEAN }, { "v", RPC_FIELD_STRING },
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, ",\"curve\":\"k1\",\"keyScope\":\"field\"");
-	assert_int_equal(transform(f, PLAIN, four, 4), TRANSFORM_DONE);
-	assert_body(f, SEALED);
-	assert_int_equal(f->tx.sealed, 4);
-	assert_int_equal(f->tx.passed, 0);
-	assert_int_equal(f->script.n_seen, 4);
-	assert_int_equal(f->script.encrypt.curve, RPC_CURVE_K1);
-	assert_int_equal(f->script.encrypt.scope, RPC_SCOPE_FIELD);
-	assert_int_equal(f->script.encrypt.existing, RPC_EXISTING_VERIFY);
+	sealing(b, ",\"curve\":\"k1\",\"keyScope\":\"field\"");
+	assert_int_equal(run(b, PLAIN, four, 4), TRANSFORM_DONE);
+	assert_text(&b->body, SEALED);
+	assert_text(&b->head, START);
+	assert_int_equal(b->tx.sealed, 4);
+	assert_int_equal(b->tx.passed, 0);
+	assert_int_equal(b->script.encrypt.n_fields, 4);
+	assert_int_equal(b->script.encrypt.curve, RPC_CURVE_K1);
+	assert_int_equal(b->script.encrypt.scope, RPC_SCOPE_FIELD);
+	assert_int_equal(b->script.encrypt.existing, RPC_EXISTING_VERIFY);
 	for (size_t i = 0; i < 4; i++) {
-		assert_string_equal(f->script.seen[i], want[i].text);
-		assert_int_equal(f->script.seen_type[i], want[i].type);
+		assert_string_equal(b->script.seen[i].text, want[i].text);
+		assert_int_equal(b->script.seen[i].type, want[i].type);
+		assert_string_equal(b->script.seen[i].role, "");
 	}
+	sealing(b, "");
+	assert_int_equal(run(b, PLAIN, four, 4), TRANSFORM_DONE);
+	assert_int_equal(b->script.encrypt.curve, RPC_CURVE_R1);
+	assert_int_equal(b->script.encrypt.scope, RPC_SCOPE_REQUEST);
 }
 
 static void
 test_answer_in_pieces(void **state)
 {
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
-	for (f->script.first = 1; f->script.first <= 4; f->script.first++) {
-		assert_int_equal(transform(f, PLAIN, four, 4), TRANSFORM_DONE);
-		assert_body(f, SEALED);
+	sealing(b, "");
+	for (b->script.first = 1; b->script.first <= 4; b->script.first++) {
+		assert_int_equal(run(b, PLAIN, four, 4), TRANSFORM_DONE);
+		assert_text(&b->body, SEALED);
 	}
 }
 
 static void
 test_engine_lost_between_pieces(void **state)
 {
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
-	f->script.first = 3;
-	f->script.cut = true;
-	assert_int_equal(transform(f, PLAIN, four, 4), TRANSFORM_DONE);
-	assert_body(f, SEALED);
-	assert_int_equal(f->tx.sealed, 4);
-	assert_int_equal(f->engine.n_calls, 2);
+	sealing(b, "");
+	b->script.first = 3;
+	b->script.cut_at = 1;
+	assert_int_equal(run(b, PLAIN, four, 4), TRANSFORM_DONE);
+	assert_text(&b->body, SEALED);
+	assert_int_equal(b->tx.sealed, 4);
+	assert_int_equal(b->engine.n_calls, 2);
 }
 
 /* Whatever the engine says: a token, or an error and the body as it was. */
@@ -369,15 +117,15 @@ test_what_is_no_token_is_refused(void **state)
 		"x", "4111111111111111", "\"", "ev:QkTC:" IV ":" KEY ":b25l:",
 		" " T1, T1 " ", "ev:QkTC:" IV ":" KEY ":b\"5l:$", T1 "\",\"x\":\"",
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 	struct item item = { RPC_SEALED, 0, NULL, 0 };
 
-	sealing(f, "");
+	sealing(b, "");
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		item.text = bad[i];
-		assert_int_equal(transform(f, "{\"a\":\"x\"}", &item, 1),
+		assert_int_equal(run(b, "{\"a\":\"x\"}", &item, 1),
 		    TRANSFORM_ENGINE);
-		assert_body(f, "{\"a\":\"x\"}");
+		assert_text(&b->body, "{\"a\":\"x\"}");
 	}
 }
 
@@ -391,15 +139,15 @@ test_short_and_long_answers_are_refused(void **state)
 		{ RPC_SEALED, 0, T1, 0 }, { RPC_SEALED, 0, T1, 0 },
 		{ RPC_SEALED, 0, T1, 0 },
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
+	sealing(b, "");
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		f->script.first = rows[i].first;
-		assert_int_equal(transform(f, "{\"a\":\"x\",\"b\":\"y\"}", many,
+		b->script.first = rows[i].first;
+		assert_int_equal(run(b, "{\"a\":\"x\",\"b\":\"y\"}", many,
 		    rows[i].n), TRANSFORM_ENGINE);
-		assert_body(f, "{\"a\":\"x\",\"b\":\"y\"}");
-		assert_int_equal(f->tx.sealed, 0);
+		assert_text(&b->body, "{\"a\":\"x\",\"b\":\"y\"}");
+		assert_int_equal(b->tx.sealed, 0);
 	}
 }
 
@@ -414,9 +162,10 @@ test_passed(void **state)
 		enum transform_result	want;
 	} rows[] = {
 		{ "{\"a\":\"" T1 "\"}", "", TRANSFORM_DONE },
-		{ "{\"a\":\"\\u0065v:QkTC:" IV ":" KEY ":b25l:\\u0024\"}", "",
-		    TRANSFORM_DONE },
+		{ "{\"a\":\"" JSON_TOKEN("b25l") "\"}", "", TRANSFORM_DONE },
 		{ "{\"a\":\"" T1 "\"}", ",\"existingTokens\":\"encrypt\"",
+		    TRANSFORM_ENGINE },
+		{ "{\"a\":\"x\"}", ",\"existingTokens\":\"keep\"",
 		    TRANSFORM_ENGINE },
 		{ "{\"a\":\"4111111111111111\"}", "", TRANSFORM_ENGINE },
 		{ "{\"a\":\"ev:\"}", "", TRANSFORM_ENGINE },
@@ -424,15 +173,40 @@ test_passed(void **state)
 		{ "{\"a\":4111}", "", TRANSFORM_ENGINE },
 		{ "{\"a\":true}", "", TRANSFORM_ENGINE },
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		sealing(f, rows[i].options);
-		assert_int_equal(transform(f, rows[i].body, &passed, 1),
-		    rows[i].want);
-		assert_body(f, rows[i].body);
-		assert_int_equal(f->tx.passed, rows[i].want == TRANSFORM_DONE);
+		sealing(b, rows[i].options);
+		assert_int_equal(run(b, rows[i].body, &passed, 1), rows[i].want);
+		assert_text(&b->body, rows[i].body);
+		assert_int_equal(b->tx.passed, rows[i].want == TRANSFORM_DONE);
 	}
+}
+
+/* What has the form of a token stays, however it is spelled, and nobody is
+ * asked about it. */
+static void
+test_existing_tokens_are_kept(void **state)
+{
+	static const char kept[] = "{\"a\":\"" T1 "\", \"b\":\"" JSON_TOKEN("b25l")
+	    "\",\"c\":[\"" T2 "\"]}";
+	struct bench *b = *state;
+
+	sealing(b, ",\"existingTokens\":\"keep\"");
+	assert_int_equal(run(b, kept, NULL, 0), TRANSFORM_DONE);
+	assert_text(&b->body, kept);
+	assert_int_equal(b->engine.n_calls, 0);
+	assert_int_equal(b->tx.passed, 3);
+	assert_int_equal(b->tx.sealed, 0);
+	assert_int_equal(run(b, "{\"a\":\"" T1 "\",\"b\":\"x\",\"c\":1,\"d\":\""
+	    T1 " \"}", four, 3), TRANSFORM_DONE);
+	assert_text(&b->body, "{\"a\":\"" T1 "\",\"b\":\"" T1 "\",\"c\":\"" T2
+	    "\",\"d\":\"" T3 "\"}");
+	assert_int_equal(b->script.encrypt.existing, RPC_EXISTING_ENCRYPT);
+	assert_string_equal(b->script.seen[0].text, "x");
+	assert_string_equal(b->script.seen[2].text, T1 " ");
+	assert_int_equal(b->tx.passed, 1);
+	assert_int_equal(b->tx.sealed, 3);
 }
 
 static void
@@ -442,18 +216,144 @@ test_nothing_to_seal_asks_nobody(void **state)
 		"{}", "[]", "null", "{\"a\":null}", " {\"a\":{\"b\":[null,{}]}} ",
 		"{\"a\":\"\"}",
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, ",\"encryptEmptyStrings\":false");
+	sealing(b, ",\"encryptEmptyStrings\":false");
 	for (size_t i = 0; i < COUNT(bodies); i++) {
-		assert_int_equal(transform(f, bodies[i], NULL, 0), TRANSFORM_DONE);
-		assert_body(f, bodies[i]);
+		assert_int_equal(run(b, bodies[i], NULL, 0), TRANSFORM_DONE);
+		assert_text(&b->body, bodies[i]);
 	}
-	assert_int_equal(f->engine.n_calls, 0);
-	sealing(f, "");
-	assert_int_equal(transform(f, "{\"a\":\"\"}", four, 1), TRANSFORM_DONE);
-	assert_body(f, "{\"a\":\"" T1 "\"}");
-	assert_string_equal(f->script.seen[0], "");
+	assert_int_equal(b->engine.n_calls, 0);
+	sealing(b, "");
+	assert_int_equal(run(b, "{\"a\":\"\"}", four, 1), TRANSFORM_DONE);
+	assert_text(&b->body, "{\"a\":\"" T1 "\"}");
+	assert_int_equal(b->script.seen[0].len, 0);
+}
+
+/* A value chosen twice has the role of the first selector that chose it. */
+static void
+test_roles(void **state)
+{
+	static const char selections[] = SELECT_ROLE("json", "$.card.cvc", "cvc")
+	    "," SELECT("json", "$.note") "," SELECT_ROLE("json", "$..*", "rest");
+	struct bench *b = *state;
+
+	bench_relay(b, "request", "encrypt", "", selections);
+	assert_int_equal(run(b, "{\"card\":{\"n\":1,\"cvc\":\"2\"},\"note\":\"x\"}",
+	    four, 3), TRANSFORM_DONE);
+	assert_string_equal(b->script.seen[0].role, "rest");
+	assert_string_equal(b->script.seen[1].role, "cvc");
+	assert_string_equal(b->script.seen[2].role, "");
+	bench_relay(b, "response", "decrypt", "", selections);
+	assert_int_equal(run(b, "{\"card\":{\"n\":\"" T1 "\",\"cvc\":\"" T1 "\"},"
+	    "\"note\":\"" T1 "\"}", NULL, 0), TRANSFORM_DONE);
+	assert_text(&b->body,
+	    "{\"card\":{\"n\":\"one\",\"cvc\":\"one\"},\"note\":\"one\"}");
+	assert_string_equal(b->script.seen[0].role, "rest");
+	assert_string_equal(b->script.seen[1].role, "cvc");
+	assert_string_equal(b->script.seen[2].role, "");
+}
+
+/* Deeper than what is read. */
+#define OPEN10	"[[[[[[[[[["
+static const char deep[] = OPEN10 OPEN10 OPEN10 OPEN10 OPEN10 OPEN10 OPEN10
+    OPEN10 OPEN10 OPEN10 OPEN10 OPEN10 OPEN10 OPEN10 OPEN10;
+
+/* ---- selectors that need the whole document ---- */
+
+/* One selector of the action that needs an index takes the others with it:
+ * the same values are found in the same order. */
+static void
+test_selectors_by_index(void **state)
+{
+	static const struct {
+		const char	*selections;
+		const char	*want;	/* of BODY: the engine seals by itself */
+	} rows[] = {
+#define BODY	"[{\"k\":\"a\",\"n\":1},{\"k\":\"b\" , \"n\":2}, \"c\"]"
+#define A	TOKEN("YQ")
+#define B	TOKEN("Yg")
+#define C	TOKEN("Yw")
+#define TWO	"ev:QkTC:number:" IV ":" KEY ":Mg:$"
+		{ SELECT("json", "$[-1]"),
+		    "[{\"k\":\"a\",\"n\":1},{\"k\":\"b\" , \"n\":2}, \"" C "\"]" },
+		{ SELECT("json", "$[?@.n > 1]"),
+		    "[{\"k\":\"a\",\"n\":1},{\"k\":\"" B "\" , \"n\":\"" TWO
+		    "\"}, \"c\"]" },
+		{ SELECT("json", "$[-1]") "," SELECT("json", "$[0].k"),
+		    "[{\"k\":\"" A "\",\"n\":1},{\"k\":\"b\" , \"n\":2}, \"" C
+		    "\"]" },
+		{ SELECT("json", "$..k") "," SELECT("json", "$[?@.k=='b'].k"),
+		    "[{\"k\":\"" A "\",\"n\":1},{\"k\":\"" B
+		    "\" , \"n\":2}, \"c\"]" },
+		{ SELECT("json", "$[?length(@.k)==2]"), BODY },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		bench_relay(b, "request", "encrypt", "", rows[i].selections);
+		assert_false(transform_streams(b->relay->routes[0].request));
+		assert_int_equal(run(b, BODY, NULL, 0), TRANSFORM_DONE);
+		assert_text(&b->body, rows[i].want);
+	}
+	sealing(b, "");
+	assert_true(transform_streams(b->relay->routes[0].request));
+}
+
+static void
+test_unreadable_by_index(void **state)
+{
+	static const char *const bodies[] = {
+		"", "{", "[1]x", "[\"\xff\"]", "[{\"n\":1,\"k\":\"\\ud800\"}]",
+		deep,
+	};
+	struct bench *b = *state;
+
+	bench_relay(b, "request", "encrypt", "", SELECT("json", "$[?@.n].k"));
+	for (size_t i = 0; i < COUNT(bodies); i++) {
+		assert_int_equal(run(b, bodies[i], NULL, 0), TRANSFORM_MALFORMED);
+		assert_text(&b->body, bodies[i]);
+	}
+	assert_int_equal(b->engine.n_calls, 0);
+	b->max_fields = 2;
+	assert_int_equal(run(b, "[{\"n\":1,\"k\":[1,2,3]}]", NULL, 0),
+	    TRANSFORM_TOO_MANY);
+	assert_int_equal(run(b, "[{\"n\":1,\"k\":[1,2]}]", four, 2),
+	    TRANSFORM_DONE);
+}
+
+/* An array of 2^20 numbers and itself: one over what is indexed; the walk
+ * keeps no index and is bounded by the fields alone. */
+static void
+test_too_many_values(void **state)
+{
+	struct bench *b = *state;
+	struct buffer body;
+	const size_t n = 1 << 20;
+	char *at;
+
+	buffer_init(&body, 0, false);
+	assert_int_equal(buffer_reserve(&body, 2 * n + 1, &at), RC_OK);
+	at[0] = '[';
+	for (size_t i = 0; i < n; i++) {
+		at[1 + 2 * i] = '0';
+		at[2 + 2 * i] = i + 1 == n ? ']' : ',';
+	}
+	buffer_commit(&body, 2 * n + 1);
+	for (int by_index = 0; by_index < 2; by_index++) {
+		const char *selection = by_index ? SELECT("json", "$[?@]") :
+		    SELECT("json", "$.*");
+
+		bench_relay(b, "request", "encrypt", "", selection);
+		bench_begin(b, "", buffer_data(&body), buffer_len(&body));
+		assert_int_equal(bench_feed(b, true), TRANSFORM_TOO_MANY);
+		bench_relay(b, "response", "decrypt", "", selection);
+		bench_begin(b, "", buffer_data(&body), buffer_len(&body));
+		assert_int_equal(bench_feed(b, true), by_index ?
+		    TRANSFORM_TOO_MANY : TRANSFORM_DONE);
+	}
+	assert_int_equal(b->engine.n_calls, 0);
+	buffer_fini(&body);
 }
 
 /* ---- limits and bodies that cannot be read ---- */
@@ -466,117 +366,109 @@ test_unreadable_bodies(void **state)
 		"{\"a\":\"\xff\"}", "{\"a\":\"\\ud800\"}", "{\"a\":01}", "\f{}",
 		"{\"a\":1} {\"b\":2}",
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
+	sealing(b, "");
 	for (size_t i = 0; i < COUNT(bodies); i++) {
-		assert_int_equal(transform(f, bodies[i], NULL, 0),
-		    TRANSFORM_MALFORMED);
-		assert_body(f, bodies[i]);
+		assert_int_equal(run(b, bodies[i], NULL, 0), TRANSFORM_MALFORMED);
+		assert_string_equal(b->why, "not what its selectors can read");
+		assert_text(&b->body, bodies[i]);
 	}
-	assert_int_equal(f->engine.n_calls, 0);
-}
-
-static enum transform_result
-transform_repeated(struct fixture *f, const char *unit, size_t n, const char *end)
-{
-	struct buffer body;
-	enum transform_result r;
-
-	buffer_init(&body, 0, false);
-	for (size_t i = 0; i < n; i++)
-		buffer_puts(&body, unit);
-	buffer_puts(&body, end);
-	r = start(f, buffer_data(&body), buffer_len(&body));
-	buffer_fini(&body);
-	return (r);
+	assert_int_equal(b->engine.n_calls, 0);
 }
 
 static void
 test_deep_is_malformed_and_many_is_too_many(void **state)
 {
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
-	assert_int_equal(transform_repeated(f, "[", 5000, ""), TRANSFORM_MALFORMED);
-	f->max_fields = 2;
-	assert_int_equal(transform(f, "[1,2,3]", NULL, 0), TRANSFORM_TOO_MANY);
-	assert_int_equal(transform(f, "[1,2]", four, 2), TRANSFORM_DONE);
-}
-
-/* An array of 2^20 nulls and itself: one over what is indexed. */
-static void
-test_too_many_values(void **state)
-{
-	struct fixture *f = *state;
-	struct buffer body;
-	const size_t n = 1 << 20;
-	char *at;
-
-	sealing(f, "");
-	buffer_init(&body, 0, false);
-	assert_int_equal(buffer_reserve(&body, 2 * n + 1, &at), RC_OK);
-	at[0] = '[';
-	for (size_t i = 0; i < n; i++) {
-		at[1 + 2 * i] = '0';
-		at[2 + 2 * i] = i + 1 == n ? ']' : ',';
-	}
-	buffer_commit(&body, 2 * n + 1);
-	assert_int_equal(start(f, buffer_data(&body), buffer_len(&body)),
+	sealing(b, "");
+	assert_int_equal(run(b, deep, NULL, 0), TRANSFORM_MALFORMED);
+	b->max_fields = 2;
+	assert_int_equal(run(b, "[1,2,3]", NULL, 0), TRANSFORM_TOO_MANY);
+	assert_int_equal(run(b, "[1,2]", four, 2), TRANSFORM_DONE);
+	/* Opening counts what is asked for, not what was looked at. */
+	opening(b, "");
+	assert_int_equal(run(b, "[1,\"x\",\"" T1 "\",\"" T4 "\",3]", NULL, 0),
+	    TRANSFORM_DONE);
+	assert_text(&b->body, "[1,\"x\",\"one\",\"four\",3]");
+	assert_int_equal(run(b, "[\"" T1 "\",\"" T4 "\",\"" T1 "\"]", NULL, 0),
 	    TRANSFORM_TOO_MANY);
-	opening(f);
-	assert_int_equal(start(f, buffer_data(&body), buffer_len(&body)),
-	    TRANSFORM_TOO_MANY);
-	buffer_fini(&body);
 }
 
 static void
 test_result_over_its_limit(void **state)
 {
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
-	f->max_bytes = strlen("{\"a\":\"" T1 "\"}");
-	assert_int_equal(transform(f, "{\"a\":\"x\"}", four, 1), TRANSFORM_DONE);
-	f->max_bytes--;
-	assert_int_equal(transform(f, "{\"a\":\"x\"}", four, 1),
-	    TRANSFORM_TOO_LARGE);
-	assert_body(f, "{\"a\":\"x\"}");
-	f->max_bytes = strlen(T1);
-	assert_int_equal(transform(f, "{\"a\":\"x\"}", four, 1),
-	    TRANSFORM_TOO_LARGE);
-	assert_int_equal(f->engine.n_links, 2);	/* the engine is not to blame */
+	sealing(b, "");
+	b->max_bytes = strlen("{\"a\":\"" T1 "\"}");
+	assert_int_equal(run(b, "{\"a\":\"x\"}", four, 1), TRANSFORM_DONE);
+	b->max_bytes--;
+	assert_int_equal(run(b, "{\"a\":\"x\"}", four, 1), TRANSFORM_TOO_LARGE);
+	assert_text(&b->body, "{\"a\":\"x\"}");
+	b->max_bytes = strlen(T1);
+	assert_int_equal(run(b, "{\"a\":\"x\"}", four, 1), TRANSFORM_TOO_LARGE);
+	assert_int_equal(b->engine.n_links, 2);	/* the engine is not to blame */
+}
+
+/* What may be held is asked for before the engine is, and covers what comes
+ * to be held. */
+static void
+test_memory_is_asked_for(void **state)
+{
+	struct bench *b = *state;
+	size_t needed;
+
+	sealing(b, "");
+	assert_int_equal(run(b, PLAIN, four, 4), TRANSFORM_DONE);
+	needed = b->reserved;
+	assert_true(needed >= buffer_len(&b->body));
+	assert_int_equal(b->engine.n_calls, 1);
+	b->may_reserve = needed - 1;
+	assert_int_equal(run(b, PLAIN, four, 4), TRANSFORM_OVERLOADED);
+	assert_string_not_equal(b->why, "");
+	assert_text(&b->body, PLAIN);
+	assert_int_equal(b->engine.n_calls, 1);
+	b->may_reserve = needed;
+	assert_int_equal(run(b, PLAIN, four, 4), TRANSFORM_DONE);
+	b->may_reserve = 0;		/* nothing is done: nothing is held */
+	assert_int_equal(run(b, "{\"a\":null}", NULL, 0), TRANSFORM_DONE);
+	assert_int_equal(transform_held(NULL), 0);
 }
 
 static void
 test_engine_refuses(void **state)
 {
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
-	worker_engine_cut(&f->engine);
-	f->engine.ready = false;
-	engine_pool_free(&f->pool);
-	f->pool = lab_pool(&f->lab, NULL, 100,
-	    (struct worker_engine *[]){ &f->engine }, 1);
-	assert_int_equal(transform(f, "{\"a\":\"x\"}", four, 1), TRANSFORM_ENGINE);
-	assert_body(f, "{\"a\":\"x\"}");
+	sealing(b, "");
+	worker_engine_cut(&b->engine);
+	b->engine.ready = false;
+	engine_pool_free(&b->pool);
+	b->pool = lab_pool(&b->lab, NULL, 100,
+	    (struct worker_engine *[]){ &b->engine }, 1);
+	assert_int_equal(run(b, "{\"a\":\"x\"}", four, 1), TRANSFORM_ENGINE);
+	assert_text(&b->body, "{\"a\":\"x\"}");
 }
 
 static void
-test_abort(void **state)
+test_freed_while_a_call_is_out(void **state)
 {
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	sealing(f, "");
-	f->engine.on_call = NULL;
-	assert_int_equal(start(f, "{\"a\":\"x\"}", 9), TRANSFORM_PENDING);
-	lab_until_count(&f->lab, &f->engine.n_calls, 1);
-	transform_abort(&f->transform);
-	assert_null(f->transform);
-	lab_until_count(&f->lab, &f->engine.n_cancels, 1);
-	assert_false(f->called);
-	assert_int_equal(engine_pool_calls(f->pool), 0);
+	sealing(b, "");
+	b->engine.on_call = NULL;
+	bench_begin(b, START, "{\"a\":\"x\"}", 9);
+	assert_true(bench_feed_starts(b, true));
+	loop_until_count(b->lab.loop, &b->engine.n_calls, 1);
+	transform_free(&b->transform);
+	assert_null(b->transform);
+	assert_false(transform_is_pending(b->transform));
+	loop_until_count(b->lab.loop, &b->engine.n_cancels, 1);
+	assert_false(b->called);
+	assert_int_equal(engine_pool_calls(b->pool), 0);
+	transform_free(&b->transform);		/* NULL is accepted */
 }
 
 /* ---- opening ---- */
@@ -588,64 +480,103 @@ test_only_tokens_are_asked_for(void **state)
 		{ RPC_OPEN_OK, RPC_FIELD_STRING, "plain", 0 },
 		{ RPC_OPEN_OK, RPC_FIELD_NUMBER, "42", 0 },
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	opening(f);
-	assert_int_equal(transform(f, "{\"a\":\"" T1 "\", \"n\":1,\"x\":\"ev:\","
+	opening(b, "");
+	assert_int_equal(run(b, "{\"a\":\"" T1 "\", \"n\":1,\"x\":\"ev:\","
 	    "\"\\ud800\":2, \"bad\":\"\\ud800\",\"b\":\"ev:QkTC:number:" IV ":" KEY
 	    ":dHdv:\\u0024\"}", items, 2), TRANSFORM_DONE);
-	assert_body(f, "{\"a\":\"plain\", \"n\":1,\"x\":\"ev:\","
+	assert_text(&b->body, "{\"a\":\"plain\", \"n\":1,\"x\":\"ev:\","
 	    "\"\\ud800\":2, \"bad\":\"\\ud800\",\"b\":42}");
-	assert_int_equal(f->tx.opened, 2);
-	assert_int_equal(f->tx.kept, 0);
-	assert_string_equal(f->script.seen[0], T1);
-	assert_string_equal(f->script.seen[1], T2);
-	assert_int_equal(transform(f, "{\"a\":\"x\",\"b\":1}", NULL, 0),
+	assert_int_equal(b->tx.opened, 2);
+	assert_int_equal(b->tx.kept, 0);
+	assert_string_equal(b->script.seen[0].text, T1);
+	assert_string_equal(b->script.seen[1].text, T2);
+	assert_int_equal(run(b, "{\"a\":\"x\",\"b\":1}", NULL, 0),
 	    TRANSFORM_DONE);
-	assert_int_equal(f->engine.n_calls, 1);
+	assert_int_equal(b->engine.n_calls, 1);
+}
+
+/* `$..*` chooses every value of a document, and each token once. */
+static void
+test_everything_is_looked_at(void **state)
+{
+	struct bench *b = *state;
+
+	bench_relay(b, "response", "decrypt", "", SELECT("json", "$..*"));
+	assert_int_equal(run(b, "{\"a\":{\"b\":[\"" T1 "\",{\"c\":\"" T4
+	    "\"},1,null,true,\"x\"]},\"d\":\"" T1 "\"}", NULL, 0), TRANSFORM_DONE);
+	assert_text(&b->body, "{\"a\":{\"b\":[\"one\",{\"c\":\"four\"},1,null,"
+	    "true,\"x\"]},\"d\":\"one\"}");
+	assert_int_equal(b->script.decrypt.n_tokens, 3);
 }
 
 /* Opened text is foreign: what stands in the document is one JSON value. */
+static const struct {
+	struct item	item;
+	const char	*want;	/* NULL: the token stays */
+} foreign[] = {
+	{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "1.50e+3", 0 }, "1.50e+3" },
+	{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "007", 0 }, "7" },
+	{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "NaN", 0 }, "\"NaN\"" },
+	{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "1,\"x\":2", 0 },
+	    "\"1,\\\"x\\\":2\"" },
+	{ { RPC_OPEN_OK, RPC_FIELD_BOOLEAN, "false", 0 }, "false" },
+	{ { RPC_OPEN_OK, RPC_FIELD_BOOLEAN, "True", 0 }, "\"True\"" },
+	{ { RPC_OPEN_OK, RPC_FIELD_BOOLEAN, "true}", 0 }, "\"true}\"" },
+	{ { RPC_OPEN_OK, RPC_FIELD_STRING, "a\"b\\c\n", 0 },
+	    "\"a\\\"b\\\\c\\n\"" },
+	{ { RPC_OPEN_OK, RPC_FIELD_STRING, "a\0b", 3 }, "\"a\\u0000b\"" },
+	{ { RPC_OPEN_OK, RPC_FIELD_STRING, "\xc3\xa9", 0 }, "\"\xc3\xa9\"" },
+	{ { RPC_OPEN_OK, RPC_FIELD_STRING, "\xff", 0 }, NULL },
+	{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "\xff", 0 }, NULL },
+	{ { RPC_OPEN_NOT_A_TOKEN, 0, "", 0 }, NULL },
+	{ { RPC_OPEN_WRONG_APP_OR_CHANGED, 0, "", 0 }, NULL },
+	{ { RPC_OPEN_FORBIDDEN, 0, "", 0 }, NULL },
+	{ { RPC_OPEN_TOO_OLD, 0, "", 0 }, NULL },
+	{ { RPC_OPEN_DEBUG, 0, "", 0 }, NULL },
+};
+
 static void
 test_foreign_text(void **state)
 {
-	static const struct {
-		struct item	item;
-		const char	*want;	/* NULL: the token stays */
-	} rows[] = {
-		{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "1.50e+3", 0 }, "1.50e+3" },
-		{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "007", 0 }, "7" },
-		{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "NaN", 0 }, "\"NaN\"" },
-		{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "1,\"x\":2", 0 },
-		    "\"1,\\\"x\\\":2\"" },
-		{ { RPC_OPEN_OK, RPC_FIELD_BOOLEAN, "false", 0 }, "false" },
-		{ { RPC_OPEN_OK, RPC_FIELD_BOOLEAN, "True", 0 }, "\"True\"" },
-		{ { RPC_OPEN_OK, RPC_FIELD_BOOLEAN, "true}", 0 }, "\"true}\"" },
-		{ { RPC_OPEN_OK, RPC_FIELD_STRING, "a\"b\\c\n", 0 },
-		    "\"a\\\"b\\\\c\\n\"" },
-		{ { RPC_OPEN_OK, RPC_FIELD_STRING, "a\0b", 3 }, "\"a\\u0000b\"" },
-		{ { RPC_OPEN_OK, RPC_FIELD_STRING, "\xc3\xa9", 0 }, "\"\xc3\xa9\"" },
-		{ { RPC_OPEN_OK, RPC_FIELD_STRING, "\xff", 0 }, NULL },
-		{ { RPC_OPEN_OK, RPC_FIELD_NUMBER, "\xff", 0 }, NULL },
-		{ { RPC_OPEN_NOT_A_TOKEN, 0, "", 0 }, NULL },
-		{ { RPC_OPEN_WRONG_APP_OR_CHANGED, 0, "", 0 }, NULL },
-		{ { RPC_OPEN_FORBIDDEN, 0, "", 0 }, NULL },
-		{ { RPC_OPEN_TOO_OLD, 0, "", 0 }, NULL },
-		{ { RPC_OPEN_DEBUG, 0, "", 0 }, NULL },
-	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 	char want[256];
 
-	opening(f);
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		assert_int_equal(transform(f, "[ \"" T1 "\" ]", &rows[i].item, 1),
+	opening(b, ",\"onUndecryptable\":\"keep\"");
+	for (size_t i = 0; i < COUNT(foreign); i++) {
+		assert_int_equal(run(b, "[ \"" T1 "\" ]", &foreign[i].item, 1),
 		    TRANSFORM_DONE);
 		(void)snprintf(want, sizeof(want), "[ %s ]",
-		    rows[i].want != NULL ? rows[i].want : "\"" T1 "\"");
-		assert_body(f, want);
-		assert_int_equal(f->tx.opened, rows[i].want != NULL);
-		assert_int_equal(f->tx.kept, rows[i].want == NULL);
+		    foreign[i].want != NULL ? foreign[i].want : "\"" T1 "\"");
+		assert_text(&b->body, want);
+		assert_int_equal(b->tx.opened, foreign[i].want != NULL);
+		assert_int_equal(b->tx.kept, foreign[i].want == NULL);
 	}
+}
+
+/* Rejecting: what does not open, or cannot stand here, is an error that
+ * changes nothing; what a policy forbids stays all the same. */
+static void
+test_undecryptable_is_rejected(void **state)
+{
+	struct bench *b = *state;
+
+	opening(b, ",\"onUndecryptable\":\"reject\"");
+	for (size_t i = 0; i < COUNT(foreign); i++) {
+		bool forbidden = foreign[i].item.status == RPC_OPEN_FORBIDDEN;
+		bool fine = foreign[i].want != NULL || forbidden;
+
+		assert_int_equal(run(b, "[ \"" T1 "\" ]", &foreign[i].item, 1),
+		    fine ? TRANSFORM_DONE : TRANSFORM_UNDECRYPTABLE);
+		assert_int_equal(b->tx.kept, forbidden);
+		if (fine)
+			continue;
+		assert_text(&b->body, "[ \"" T1 "\" ]");
+		assert_string_equal(b->why, "a token does not open");
+		assert_int_equal(b->tx.opened, 0);
+	}
+	assert_int_equal(b->engine.n_links, 2);	/* which did nothing wrong */
 }
 
 static void
@@ -655,38 +586,43 @@ test_short_opening_is_refused(void **state)
 		{ RPC_OPEN_OK, RPC_FIELD_STRING, "x", 0 },
 		{ 99, RPC_FIELD_STRING, "x", 0 },
 	};
-	struct fixture *f = *state;
+	struct bench *b = *state;
 
-	opening(f);
-	assert_int_equal(transform(f, "[\"" T1 "\",\"" T1 "\"]", one, 1),
+	opening(b, "");
+	assert_int_equal(run(b, "[\"" T1 "\",\"" T1 "\"]", one, 1),
 	    TRANSFORM_ENGINE);
-	assert_int_equal(transform(f, "[\"" T1 "\",\"" T1 "\"]", one, 2),
+	assert_int_equal(run(b, "[\"" T1 "\",\"" T1 "\"]", one, 2),
 	    TRANSFORM_ENGINE);
-	assert_body(f, "[\"" T1 "\",\"" T1 "\"]");
+	assert_text(&b->body, "[\"" T1 "\",\"" T1 "\"]");
 }
-
-#define TEST(t)	cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_only_chosen_bytes_change),
-		TEST(test_answer_in_pieces),
-		TEST(test_engine_lost_between_pieces),
-		TEST(test_what_is_no_token_is_refused),
-		TEST(test_short_and_long_answers_are_refused),
-		TEST(test_passed),
-		TEST(test_nothing_to_seal_asks_nobody),
-		TEST(test_unreadable_bodies),
-		TEST(test_deep_is_malformed_and_many_is_too_many),
-		TEST(test_too_many_values),
-		TEST(test_result_over_its_limit),
-		TEST(test_engine_refuses),
-		TEST(test_abort),
-		TEST(test_only_tokens_are_asked_for),
-		TEST(test_foreign_text),
-		TEST(test_short_opening_is_refused),
+		BENCH_TEST(test_only_chosen_bytes_change),
+		BENCH_TEST(test_answer_in_pieces),
+		BENCH_TEST(test_engine_lost_between_pieces),
+		BENCH_TEST(test_what_is_no_token_is_refused),
+		BENCH_TEST(test_short_and_long_answers_are_refused),
+		BENCH_TEST(test_passed),
+		BENCH_TEST(test_existing_tokens_are_kept),
+		BENCH_TEST(test_nothing_to_seal_asks_nobody),
+		BENCH_TEST(test_roles),
+		BENCH_TEST(test_selectors_by_index),
+		BENCH_TEST(test_unreadable_by_index),
+		BENCH_TEST(test_too_many_values),
+		BENCH_TEST(test_unreadable_bodies),
+		BENCH_TEST(test_deep_is_malformed_and_many_is_too_many),
+		BENCH_TEST(test_result_over_its_limit),
+		BENCH_TEST(test_memory_is_asked_for),
+		BENCH_TEST(test_engine_refuses),
+		BENCH_TEST(test_freed_while_a_call_is_out),
+		BENCH_TEST(test_only_tokens_are_asked_for),
+		BENCH_TEST(test_everything_is_looked_at),
+		BENCH_TEST(test_foreign_text),
+		BENCH_TEST(test_undecryptable_is_rejected),
+		BENCH_TEST(test_short_opening_is_refused),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

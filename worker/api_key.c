@@ -1,0 +1,423 @@
+/*
+ * worker/api_key.c - API keys: asked for, remembered.  api_key_find.c finds
+ * them in a head.
+ *
+ *   keys -> check (one engine call for one key) -> waiters, who came with that
+ *   key while the call is out.
+ *   keys -> known, a table of fixed size: keyed hash -> app, for seconds.
+ *
+ * The hash is HMAC-SHA-256 under a random key of this process: what a dump
+ * would show opens nothing, and nobody outside can choose where in the table
+ * a key lands or compare hashes byte by byte.
+ */
+#include "worker/api_key.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/list.h"
+#include "lib/base/log.h"
+#include "lib/base/object.h"
+#include "lib/base/random.h"
+#include "lib/base/secret.h"
+#include "lib/base/timer.h"
+#include "lib/rpc/message.h"
+#include "lib/rpc/sealed_record.h"
+
+#define SCOPE_RELAY	"relay"		/* asked of keys that have scopes */
+
+#define HASH_BYTES	32
+#define WAYS		8	/* places where one hash may stand */
+#define SETS		(API_KEY_REMEMBERED_MAX / WAYS)
+#define SWEEP_MS	1000	/* what may not be known any more is wiped */
+#define WAITER_BUCKETS	256
+
+/* ---- what was said, remembered ---- */
+
+/* An engine's answer about one key. */
+struct word {
+	char		app[RPC_APP_ID_BYTES];
+	bool		for_relays;	/* by its scopes */
+	uint64_t	keys_seen;	/* of the pool, when it was asked; 0: as
+					   if nothing was said */
+	uint64_t	t_end_ms;	/* until then it may be remembered */
+};
+
+struct known {
+	uint8_t		hash[HASH_BYTES];
+	struct word	word;
+};
+
+struct waiter {
+	LIST_ENTRY(waiter)	chain;	/* keys->by_id */
+	TAILQ_ENTRY(waiter)	link;	/* check->waiters */
+	struct check		*check;	/* borrowed: owns us */
+	uint64_t		id;
+	char			app[RPC_APP_ID_BYTES];
+	api_key_cb		*cb;
+	void			*arg;	/* borrowed: cancels us when it goes */
+};
+
+struct check {
+	LIST_ENTRY(check)	link;	/* keys->checks, while call_id */
+	struct api_keys		*keys;	/* borrowed: owns us */
+	uint64_t		call_id; /* 0: it has ended */
+	TAILQ_HEAD(, waiter)	waiters; /* owned */
+	uint64_t		t_written_ms;
+	struct word		word;
+	uint8_t			hash[HASH_BYTES];
+	size_t			key_len;
+	char			key[RPC_API_KEY_BYTES_MAX]; /* wiped */
+};
+
+struct api_keys {
+	unsigned		magic;
+#define API_KEYS_MAGIC		0x9e15c7a3
+	struct engine_pool	*pool;	/* borrowed: outlives us */
+	EVP_MAC_CTX		*mac;	/* owned: holds the key of hashes */
+	LIST_HEAD(, check)	checks;	/* owned */
+	unsigned		n_checks;
+	uint64_t		next_id;
+	LIST_HEAD(, waiter)	by_id[WAITER_BUCKETS];
+	struct timer		sweep;	/* runs while something is known */
+	struct known		known[SETS][WAYS];
+};
+
+static void
+hash_key(struct api_keys *k, struct span key, uint8_t out[HASH_BYTES])
+{
+	size_t n = 0;
+
+	ERR_clear_error();
+	/* No key: another message under the one that was set at the start. */
+	ensure(EVP_MAC_init(k->mac, NULL, 0, NULL) == 1);
+	ensure(EVP_MAC_update(k->mac, (const unsigned char *)key.p,
+	    key.len) == 1);
+	ensure(EVP_MAC_final(k->mac, out, &n, HASH_BYTES) == 1);
+	ensure(n == HASH_BYTES);
+}
+
+static struct known *
+set_of(struct api_keys *k, const uint8_t hash[HASH_BYTES])
+{
+	return (k->known[(hash[0] | (unsigned)hash[1] << 8) % SETS]);
+}
+
+static bool
+word_holds(const struct word *w, uint64_t keys_seen, uint64_t now_ms)
+{
+	return (keys_seen != 0 && w->keys_seen == keys_seen &&
+	    now_ms < w->t_end_ms);
+}
+
+static enum api_key_verdict
+word_verdict(const struct word *w, const char *app)
+{
+	return (w->for_relays && strcmp(w->app, app) == 0 ? API_KEY_GOOD :
+	    API_KEY_BAD);
+}
+
+static const struct word *
+known_find(struct api_keys *k, const uint8_t hash[HASH_BYTES])
+{
+	uint64_t keys_seen = engine_pool_keys_seen(k->pool);
+	uint64_t now_ms = clock_mono_ms();
+	struct known *set = set_of(k, hash);
+
+	for (size_t i = 0; i < WAYS; i++)
+		if (word_holds(&set[i].word, keys_seen, now_ms) &&
+		    secret_equal(set[i].hash, hash, HASH_BYTES))
+			return (&set[i].word);
+	return (NULL);
+}
+
+/* In place of what holds no more, else of what ends first. */
+static void
+known_put(struct api_keys *k, const uint8_t hash[HASH_BYTES],
+    const struct word *word)
+{
+	uint64_t keys_seen = engine_pool_keys_seen(k->pool);
+	uint64_t now_ms = clock_mono_ms(), least = UINT64_MAX;
+	struct known *set = set_of(k, hash), *place = set;
+
+	/* Something changed while we asked: it counts for who asked only. */
+	if (!word_holds(word, keys_seen, now_ms))
+		return;
+	for (size_t i = 0; i < WAYS; i++) {
+		const struct word *w = &set[i].word;
+		uint64_t end_ms = word_holds(w, keys_seen, now_ms) ?
+		    w->t_end_ms : 0;
+
+		if (end_ms < least) {
+			least = end_ms;
+			place = &set[i];
+		}
+	}
+	memcpy(place->hash, hash, HASH_BYTES);
+	place->word = *word;
+	if (!timer_running(&k->sweep))
+		timer_start_ms(&k->sweep, SWEEP_MS);
+}
+
+static void
+on_sweep(void *arg)
+{
+	struct api_keys *k = arg;
+	uint64_t keys_seen = engine_pool_keys_seen(k->pool);
+	uint64_t now_ms = clock_mono_ms();
+	bool left = false;
+
+	for (size_t i = 0; i < API_KEY_REMEMBERED_MAX; i++) {
+		struct known *n = &k->known[i / WAYS][i % WAYS];
+
+		if (word_holds(&n->word, keys_seen, now_ms))
+			left = true;
+		else
+			secret_wipe(n, sizeof(*n));
+	}
+	if (left)
+		timer_start_ms(&k->sweep, SWEEP_MS);
+}
+
+/* ---- asking ---- */
+
+static void
+waiter_free(struct waiter *w)
+{
+	TAILQ_REMOVE(&w->check->waiters, w, link);
+	LIST_REMOVE(w, chain);
+	free(w);
+}
+
+static void
+check_free(struct check *c)
+{
+	ensure(TAILQ_EMPTY(&c->waiters));
+	secret_wipe(c, sizeof(*c));
+	free(c);
+}
+
+/* It takes no more waiters. */
+static void
+check_end(struct check *c)
+{
+	LIST_REMOVE(c, link);
+	c->keys->n_checks--;
+	c->call_id = 0;
+}
+
+static enum rc
+on_write(void *arg, struct buffer *body)
+{
+	struct check *c = arg;
+
+	c->word.keys_seen = engine_pool_keys_seen(c->keys->pool);
+	c->t_written_ms = clock_mono_ms();
+	rpc_authenticate_put(body, (struct span){ c->key, c->key_len });
+	return (RC_OK);
+}
+
+static enum rc
+on_piece(void *arg, const struct rpc_value *body, bool more)
+{
+	struct rpc_authenticated a;
+	struct check *c = arg;
+
+	if (more || rpc_authenticated_read(body, &a) != RC_OK ||
+	    !span_copy(a.app, c->word.app, sizeof(c->word.app)))
+		return (RC_SYNTAX);
+	if (a.cache_s > API_KEY_REMEMBER_MAX_S)
+		a.cache_s = API_KEY_REMEMBER_MAX_S;
+	c->word.for_relays = rpc_authenticated_allows(&a, SCOPE_RELAY);
+	c->word.t_end_ms = c->t_written_ms + a.cache_s * 1000;
+	return (RC_OK);
+}
+
+static void
+on_end(void *arg, enum rc rc, enum rpc_status status)
+{
+	enum api_key_verdict verdict = API_KEY_NO_ENGINE;
+	struct check *c = arg;
+	struct waiter *w;
+
+	check_end(c);
+	if (rc == RC_OK)
+		known_put(c->keys, c->hash, &c->word);
+	else if (rc == RC_DENIED && status == RPC_STATUS_UNAUTHORIZED)
+		verdict = API_KEY_BAD;
+	/* A callback may cancel others of the list. */
+	while ((w = TAILQ_FIRST(&c->waiters)) != NULL) {
+		api_key_cb *cb = w->cb;
+		void *cb_arg = w->arg;
+
+		if (rc == RC_OK)
+			verdict = word_verdict(&c->word, w->app);
+		waiter_free(w);
+		cb(cb_arg, verdict);
+	}
+	check_free(c);
+}
+
+static const struct engine_call_ops call_ops = {
+	.on_write = on_write,
+	.on_piece = on_piece,
+	.on_end = on_end,
+};
+
+/* One that is out for this key.  Not if keys changed since it was written:
+ * the answer may be from before, who comes now wants one from after. */
+static struct check *
+check_find(struct api_keys *k, const uint8_t hash[HASH_BYTES])
+{
+	uint64_t keys_seen = engine_pool_keys_seen(k->pool);
+	struct check *c;
+
+	LIST_FOREACH(c, &k->checks, link)
+		if (c->word.keys_seen == keys_seen &&
+		    secret_equal(c->hash, hash, HASH_BYTES))
+			return (c);
+	return (NULL);
+}
+
+/* NULL: nobody can be asked now. */
+static struct check *
+check_new(struct api_keys *k, const uint8_t hash[HASH_BYTES], struct span key)
+{
+	static struct log_rate rate;
+	struct check *c;
+	unsigned suppressed;
+
+	if (k->n_checks >= API_KEY_ASKED_MAX) {
+		if (log_rate_ok(&rate, 10, &suppressed))
+			log_warn("api-key not asked why=too-many asked=%u "
+			    "suppressed=%u", k->n_checks, suppressed);
+		return (NULL);
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->keys = k;
+	TAILQ_INIT(&c->waiters);
+	c->word.keys_seen = engine_pool_keys_seen(k->pool);
+	memcpy(c->hash, hash, HASH_BYTES);
+	memcpy(c->key, key.p, key.len);
+	c->key_len = key.len;
+	c->call_id = engine_call(k->pool, RPC_OP_AUTHENTICATE, &call_ops, c);
+	if (c->call_id == 0) {
+		check_free(c);
+		return (NULL);
+	}
+	LIST_INSERT_HEAD(&k->checks, c, link);
+	k->n_checks++;
+	return (c);
+}
+
+uint64_t
+api_key_ask(struct api_keys *k, const char *app, struct span key,
+    api_key_cb *cb, void *arg, enum api_key_verdict *now)
+{
+	uint8_t hash[HASH_BYTES];
+	const struct word *word;
+	struct waiter *w;
+	struct check *c;
+
+	obj_check(k, API_KEYS_MAGIC);
+	*now = API_KEY_BAD;
+	if (key.len == 0 || key.len > RPC_API_KEY_BYTES_MAX ||
+	    strlen(app) >= RPC_APP_ID_BYTES)
+		return (0);
+	hash_key(k, key, hash);
+	if ((word = known_find(k, hash)) != NULL) {
+		*now = word_verdict(word, app);
+		return (0);
+	}
+	*now = API_KEY_NO_ENGINE;
+	if ((c = check_find(k, hash)) == NULL &&
+	    (c = check_new(k, hash, key)) == NULL)
+		return (0);
+	w = xcalloc(1, sizeof(*w));
+	w->check = c;
+	w->id = ++k->next_id;
+	w->cb = cb;
+	w->arg = arg;
+	ensure(span_copy(span_of(app), w->app, sizeof(w->app)));
+	TAILQ_INSERT_TAIL(&c->waiters, w, link);
+	LIST_INSERT_HEAD(&k->by_id[w->id % WAITER_BUCKETS], w, chain);
+	return (w->id);
+}
+
+void
+api_key_cancel(struct api_keys *k, uint64_t id)
+{
+	struct waiter *w;
+	struct check *c;
+
+	obj_check(k, API_KEYS_MAGIC);
+	LIST_FOREACH(w, &k->by_id[id % WAITER_BUCKETS], chain)
+		if (w->id == id)
+			break;
+	if (w == NULL)
+		return;
+	c = w->check;
+	waiter_free(w);
+	/* After its end on_end holds it, and has others to tell. */
+	if (!TAILQ_EMPTY(&c->waiters) || c->call_id == 0)
+		return;
+	engine_call_cancel(k->pool, c->call_id);
+	check_end(c);
+	check_free(c);
+}
+
+/* ---- life ---- */
+
+struct api_keys *
+api_keys_new(struct loop *loop, struct engine_pool *pool)
+{
+	struct api_keys *k = xcalloc(1, sizeof(*k));
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	uint8_t secret[HASH_BYTES];
+	EVP_MAC *mac;
+
+	k->magic = API_KEYS_MAGIC;
+	k->pool = pool;
+	LIST_INIT(&k->checks);
+	for (size_t i = 0; i < WAITER_BUCKETS; i++)
+		LIST_INIT(&k->by_id[i]);
+	timer_init(&k->sweep, loop, on_sweep, k);
+	ensure((mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL)) != NULL);
+	ensure((k->mac = EVP_MAC_CTX_new(mac)) != NULL);
+	EVP_MAC_free(mac);
+	random_bytes(secret, sizeof(secret));
+	ensure(EVP_MAC_init(k->mac, secret, sizeof(secret), params) == 1);
+	secret_wipe(secret, sizeof(secret));
+	return (k);
+}
+
+void
+api_keys_free(struct api_keys **kp)
+{
+	struct api_keys *k = *kp;
+
+	*kp = NULL;
+	if (k == NULL)
+		return;
+	obj_check(k, API_KEYS_MAGIC);
+	ensure(k->n_checks == 0);	/* every asker has cancelled */
+	timer_fini(&k->sweep);
+	EVP_MAC_CTX_free(k->mac);
+	secret_wipe(k, sizeof(*k));
+	free(k);
+}
+
+unsigned
+api_keys_asked(const struct api_keys *k)
+{
+	return (k->n_checks);
+}

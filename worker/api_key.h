@@ -1,0 +1,97 @@
+/*
+ * worker/api_key.h - `authentication: api-key` of a relay: which fields of a
+ * request carry an API key, and whether the engine takes it.
+ * Context:   the loop's thread.
+ * Ownership: who waits for a verdict holds an id.
+ *
+ * Callers send `api-key: KEY`, `x-evervault-api-key: KEY`, or
+ * `Authorization: Basic base64(APP:KEY)`.  Whatever is wrong with what they
+ * sent is one answer, 401: an answer per reason would help who guesses.
+ *
+ * Good keys are remembered for the seconds that the engine allows, as a hash
+ * under a key of this process, and forgotten when engine_pool_keys_seen says
+ * so.  Refusals are never remembered: a key works as soon as it was made.
+ */
+#ifndef RELAY_WORKER_API_KEY_H
+#define RELAY_WORKER_API_KEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/buffer.h"
+#include "lib/base/loop.h"
+#include "lib/http/message_head.h"
+#include "worker/engine_pool.h"
+
+/* ---- what a request carries: api_key_find.c ---- */
+
+struct api_key_found {
+	struct span		key;	/* view into the head or `decoded` */
+	struct span		app;	/* of Basic, view into `decoded`; else empty */
+	const struct http_field	*field;	/* view: the first that carries it */
+};
+
+/*
+ * The one API key of a request to a relay of relay_app.  decoded: sensitive,
+ * cleared first; Basic is decoded into it, so found lives as long as it and
+ * the head stay unchanged.
+ * RC_OK        found->key is not empty; it may still be any text
+ * RC_NOTFOUND  no field carries one
+ * RC_SYNTAX    Basic that cannot be read for sure, an empty key, a field
+ *              twice, different keys
+ * RC_DENIED    Basic for another app
+ * Every one but RC_OK: 401.
+ */
+enum rc api_key_find(const struct http_head *, const char *relay_app,
+    struct buffer *decoded, struct api_key_found *found) must_check;
+
+/*
+ * This field is for us and must not reach the origin, as a field or as a
+ * trailer: api-key and x-evervault-api-key; Authorization when it is Basic
+ * with an app id as user or an API key as password, or Basic that cannot be
+ * read for sure.  Any other Authorization belongs to the origin.
+ */
+bool api_key_field(const struct http_field *, const char *relay_app);
+
+/* ---- what the engine says ---- */
+
+struct api_keys;
+
+/* Keys remembered.  Those in use within a few seconds: what does not fit costs
+ * a call. */
+#define API_KEY_REMEMBERED_MAX	1024
+/* Different keys asked for at once.  Half of what one engine link takes, so
+ * that who guesses keys cannot keep the links from the bodies. */
+#define API_KEY_ASKED_MAX	(RPC_CALLS_MAX / 2)
+/* However long the engine allows. */
+#define API_KEY_REMEMBER_MAX_S	60
+
+/* The pool is borrowed and outlives it. */
+struct api_keys *api_keys_new(struct loop *, struct engine_pool *);
+/* Every asker has its verdict or has cancelled. */
+void api_keys_free(struct api_keys **);
+
+enum api_key_verdict {
+	API_KEY_GOOD,
+	API_KEY_BAD,		/* 401: unknown, revoked, of another app, or
+				   with scopes and without `relay` */
+	API_KEY_NO_ENGINE	/* 503: nobody could say, or too many ask */
+};
+
+typedef void api_key_cb(void *arg, enum api_key_verdict);
+
+/*
+ * Is this a key of this app, good for relays?  key: copied.  cb may ask and
+ * cancel.
+ * 0:  *now says it, cb never comes.
+ * id: cb comes once, after this returned, unless cancelled.
+ */
+uint64_t api_key_ask(struct api_keys *, const char *app, struct span key,
+    api_key_cb *, void *arg, enum api_key_verdict *now);
+/* No callback comes after this; 0 and answered ids are ignored. */
+void api_key_cancel(struct api_keys *, uint64_t id);
+
+/* Calls to engines that are under way. */
+unsigned api_keys_asked(const struct api_keys *);
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * worker/rewrite.c - out grows by copied text and by answers, in the order of
+ * the slots; a lost engine takes a round back to its beginning.
+ */
+#include "worker/rewrite.h"
+
+#include "lib/base/object.h"
+#include "lib/body/form.h"
+#include "lib/body/json_text.h"
+#include "lib/http/field.h"
+
+/* A token is at most 4/3 of its value and this longer, percent-encoding of a
+ * form included for the few bytes that need it. */
+#define TOKEN_OVERHEAD	256
+
+void
+rewrite_init(struct rewrite *r, enum rewrite_syntax syntax,
+    struct buffer *text, size_t max)
+{
+	*r = (struct rewrite){ .syntax = syntax, .text = text };
+	buffer_init(&r->out, max, true);
+	buffer_init(&r->tmp, 0, true);
+}
+
+void
+rewrite_fini(struct rewrite *r)
+{
+	body_slots_fini(&r->slots);
+	buffer_fini(&r->out);
+	buffer_fini(&r->tmp);
+}
+
+static const char *
+text_at(const struct rewrite *r, size_t offset)
+{
+	return (buffer_data(r->text) + (offset - r->base));
+}
+
+static struct span
+raw(const struct rewrite *r, const struct body_slot *s)
+{
+	return ((struct span){ text_at(r, s->start), s->end - s->start });
+}
+
+enum rc
+rewrite_value(struct rewrite *r, const struct body_slot *s, struct span *out)
+{
+	enum rc rc = RC_OK;
+
+	*out = raw(r, s);
+	if (r->syntax == REWRITE_JSON && s->type == BODY_VALUE_STRING &&
+	    !s->escaped) {
+		*out = (struct span){ out->p + 1, out->len - 2 };
+		return (RC_OK);
+	}
+	if (!s->escaped)
+		return (RC_OK);
+	buffer_clear(&r->tmp);
+	rc = r->syntax == REWRITE_JSON ? body_json_unescape(*out, &r->tmp) :
+	    body_form_decode(*out, &r->tmp);
+	*out = (struct span){ buffer_data(&r->tmp), buffer_len(&r->tmp) };
+	return (rc);
+}
+
+size_t
+rewrite_growth(const struct rewrite *r, size_t end)
+{
+	size_t bytes = end - r->copied;
+
+	/* The value again in the call, and its token. */
+	for (size_t i = 0; i < r->slots.n; i++)
+		bytes += (r->slots.v[i].end - r->slots.v[i].start) * 7 / 3 +
+		    TOKEN_OVERHEAD;
+	return (bytes);
+}
+
+void
+rewrite_restart(struct rewrite *r)
+{
+	buffer_truncate(&r->out, r->round_out);
+	r->copied = r->round_copied;
+	r->at = 0;
+}
+
+static enum rc
+copy_up_to(struct rewrite *r, size_t end)
+{
+	enum rc rc;
+
+	if (end == r->copied)
+		return (RC_OK);
+	rc = buffer_append(&r->out, text_at(r, r->copied), end - r->copied);
+	if (rc == RC_OK)
+		r->copied = end;
+	return (rc);
+}
+
+static const struct body_slot *
+next(struct rewrite *r)
+{
+	ensure(r->at < r->slots.n);
+	return (&r->slots.v[r->at]);
+}
+
+enum rc
+rewrite_keep(struct rewrite *r)
+{
+	enum rc rc = copy_up_to(r, next(r)->end);
+
+	r->at++;
+	return (rc);
+}
+
+static enum rc
+put_quoted(struct rewrite *r, struct span token)
+{
+	enum rc rc;
+
+	if ((rc = buffer_append(&r->out, "\"", 1)) != RC_OK ||
+	    (rc = buffer_append(&r->out, token.p, token.len)) != RC_OK)
+		return (rc);
+	return (buffer_append(&r->out, "\"", 1));
+}
+
+static enum rc
+put_form(struct rewrite *r, const struct body_slot *s, struct span text)
+{
+	enum rc rc = s->bare ? buffer_append(&r->out, "=", 1) : RC_OK;
+
+	return (rc != RC_OK ? rc : body_form_insert(text, &r->out));
+}
+
+/* White space at the ends would not survive the next reader. */
+static enum rc
+put_field_value(struct rewrite *r, struct span text)
+{
+	if (!http_value_valid(text) || span_trim(text).len != text.len)
+		return (RC_SYNTAX);
+	return (buffer_append(&r->out, text.p, text.len));
+}
+
+enum rc
+rewrite_seal(struct rewrite *r, struct span token)
+{
+	const struct body_slot *s = next(r);
+	enum rc rc;
+
+	if ((rc = copy_up_to(r, s->start)) != RC_OK)
+		return (rc);
+	switch (r->syntax) {
+	case REWRITE_JSON:
+		rc = put_quoted(r, token);
+		break;
+	case REWRITE_FORM:
+		rc = put_form(r, s, token);
+		break;
+	case REWRITE_HEAD:
+		rc = put_field_value(r, token);
+		break;
+	case REWRITE_NONE:
+		rc = RC_SYNTAX;
+		break;
+	}
+	r->copied = s->end;
+	r->at++;
+	return (rc);
+}
+
+enum rc
+rewrite_open(struct rewrite *r, enum body_value_type type, struct span text)
+{
+	const struct body_slot *s = next(r);
+	enum rc rc;
+
+	if ((rc = copy_up_to(r, s->start)) != RC_OK)
+		return (rc);
+	switch (r->syntax) {
+	case REWRITE_JSON:
+		rc = body_json_insert(type, text, &r->out);
+		break;
+	case REWRITE_FORM:
+		rc = put_form(r, s, text);
+		break;
+	case REWRITE_HEAD:
+		rc = put_field_value(r, text);
+		break;
+	case REWRITE_NONE:
+		rc = RC_SYNTAX;
+		break;
+	}
+	if (rc != RC_OK)
+		return (rc);
+	r->copied = s->end;
+	r->at++;
+	return (RC_OK);
+}
+
+enum rc
+rewrite_settle(struct rewrite *r, size_t end, bool drop)
+{
+	enum rc rc;
+
+	ensure(r->at == r->slots.n);
+	if ((rc = copy_up_to(r, end)) != RC_OK)
+		return (rc);
+	if (drop) {
+		buffer_consume(r->text, r->copied - r->base);
+		r->base = r->copied;
+	}
+	r->slots.n = r->at = 0;
+	r->round_copied = r->copied;
+	r->round_out = buffer_len(&r->out);
+	return (RC_OK);
+}
+
+void
+rewrite_take(struct rewrite *r, struct buffer *to)
+{
+	ensure(r->at == r->slots.n);
+	buffer_move(to, &r->out);
+	r->round_out = 0;
+}
