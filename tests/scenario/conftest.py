@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from scripted_origin import ScriptedOrigin
+from scripted_origin import ScriptedOrigin, half_close
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = pathlib.Path(os.environ.get("RELAY_PREFIX", TOP / "build/tests/asan/root"))
@@ -34,10 +35,35 @@ TOKEN = re.compile(rb"ev:(debug:)?(?:(RFVC|T1JL|Tk9D|TENZ|QlJV|QkTC|S0lS):)?"
                    rb"([A-Za-z0-9+/=]{44}):([A-Za-z0-9+/=]*):\$")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def own_ports():
+    """Those that nobody takes between free_port() and their use: below the ones that
+    the system gives away, and no other process's of pytest-xdist."""
+    text = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    first, end = 10_000, max(int(text.split()[0]), 20_000)
+    size = (end - first) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first += size * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[len("gw"):])
+    return range(first, first + size)
+
+
+OWN_PORTS = own_ports()
+GIVEN_PORTS = set()
+
+
+def is_free(port):
+    with socket.socket() as s, contextlib.suppress(OSError):
+        s.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+def free_port(row=1):
+    """The first of so many in a row that are free and were not given before."""
+    while True:
+        port = random.choice(OWN_PORTS[:-row])
+        ports = range(port, port + row)
+        if GIVEN_PORTS.isdisjoint(ports) and all(map(is_free, ports)):
+            GIVEN_PORTS.update(ports)
+            return port
 
 
 def until(what, check, seconds=DEADLINE_S):
@@ -204,9 +230,9 @@ class Origin(Process):
 # ---- the client -------------------------------------------------------------------
 
 class Reply:
-    def __init__(self, status, reason, fields, body, closed):
+    def __init__(self, status, reason, fields, body, closed, trailers):
         self.status, self.reason, self.fields, self.body = status, reason, fields, body
-        self.closed = closed
+        self.closed, self.trailers = closed, trailers
 
     def field(self, name):
         values = [v for n, v in self.fields if n.lower() == name.lower()]
@@ -223,21 +249,34 @@ class Reply:
         return f"<{self.status} {self.code or ''} {self.body[:200]!r}>"
 
 
-class Connection:
-    """One TLS connection, strict about what comes back."""
+class Cut(EOFError):
+    """The end of the stream came without a goodbye (close_notify)."""
 
-    def __init__(self, port, ca, host, sni=True, timeout=DEADLINE_S, rcvbuf=None):
+
+class Connection:
+    """One TLS connection, strict about what comes back: an end without close_notify,
+    which Python hides twice over, is a Cut.  source: the address it comes from;
+    preface: pieces sent before TLS begins."""
+
+    def __init__(self, port, ca, host, sni=True, timeout=DEADLINE_S, rcvbuf=None, source=None,
+                 preface=()):
         self.host = host
         context = ssl.create_default_context(cafile=str(ca))
         # OpenSSL takes no wildcard directly below a top-level label (*.test).
         context.check_hostname = sni is True and host.count(".") > 1
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         raw = socket.socket()
         if rcvbuf:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         raw.settimeout(timeout)
+        if source:
+            raw.bind((source, 0))
         raw.connect(("127.0.0.1", port))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in preface:
+            raw.sendall(piece)
         name = host if sni is True else (sni or None)
-        self.sock = context.wrap_socket(raw, server_hostname=name)
+        self.sock = context.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False)
         self.buffer = b""
 
     def close(self):
@@ -273,7 +312,12 @@ class Connection:
         return self.reply(method)
 
     def fill(self):
-        piece = self.sock.recv(65536)
+        try:
+            piece = self.sock.recv(65536)
+        except ssl.SSLZeroReturnError:      # the end, when we have said it too
+            piece = b""
+        except ssl.SSLError as e:          # no SSLEOFError, in OpenSSL 3
+            raise Cut(f"cut inside an answer: {self.buffer[:200]!r}") from e
         if not piece:
             raise EOFError(f"closed inside an answer: {self.buffer[:200]!r}")
         self.buffer += piece
@@ -309,7 +353,7 @@ class Connection:
         status = int(status)
         lower = {n.lower(): v for n, v in fields}
         closed = lower.get("connection", "").lower() == "close"
-        body = b""
+        body, trailers = b"", []
         if status < 200 or status in (204, 304) or method == "HEAD":
             pass
         elif "transfer-encoding" in lower:
@@ -317,23 +361,40 @@ class Connection:
             while size := int(self.take_line(), 16):
                 body += self.take(size)
                 assert self.take(2) == b"\r\n"
-            assert self.take_line() == b""
+            while line := self.take_line():
+                trailers.append(line.decode())
         elif "content-length" in lower:
             body = self.take(int(lower["content-length"]))
         else:
             closed = True
-            with contextlib.suppress(EOFError):
+            try:
                 while True:
                     self.fill()
+            except Cut:
+                raise
+            except EOFError:
+                pass
             body, self.buffer = self.buffer, b""
-        return Reply(status, (reason or [b""])[0].decode(), fields, body, closed)
+        return Reply(status, (reason or [b""])[0].decode(), fields, body, closed, trailers)
+
+    def half_close(self):
+        """Say goodbye and go on reading; nothing may be on its way to us."""
+        half_close(self.sock)
 
     def ended(self):
-        """The peer ends the connection and says nothing more."""
+        """The peer says goodbye and nothing more."""
         try:
             return self.buffer == b"" and self.sock.recv(1) == b""
+        except ssl.SSLZeroReturnError:
+            return True         # as in fill()
+
+    def broken(self):
+        """The peer is gone without a goodbye, and said nothing more."""
+        try:
+            self.sock.recv(1)
         except (ConnectionResetError, ssl.SSLError):
-            return True
+            return self.buffer == b""
+        return False
 
 
 # ---- routes -----------------------------------------------------------------------
@@ -525,6 +586,13 @@ helper_socket = "{self.run}/helper.sock"
     def wait_log(self, text, count=1):
         until(f"log line: {text}", lambda: self.relayd.text().count(text) >= count)
 
+    @contextlib.contextmanager
+    def logs_more(self, text, count=1):
+        """What happens inside is told by so many lines of its own."""
+        before = self.relayd.text().count(text)
+        yield
+        self.wait_log(text, before + count)
+
     def stop(self):
         """The whole installation ends by itself; nothing of ours is left."""
         left = {}
@@ -550,6 +618,23 @@ def pytest_runtest_makereport(item, call):
                 if isinstance(s, Stack):
                     text = s.logs()
                     report.sections.append((f"logs of {s.dir}", text[-60000:]))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: takes or measures the whole machine; tests/run "
+                                       "runs it when the others, which share it, are through")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What scenarios measured, also when they passed.  It comes with their reports:
+    there is no other way here from a process of pytest-xdist."""
+    lines = [value for reports in terminalreporter.stats.values() for report in reports
+             if getattr(report, "when", None) == "call"
+             for name, value in report.user_properties if name == "measured"]
+    if lines:
+        terminalreporter.section("measured")
+    for line in lines:
+        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
@@ -592,16 +677,22 @@ def stack(make_stack):
     return make_stack()
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory, ca):
+@contextlib.contextmanager
+def running(folder, ca, **options):
     """One installation for all tests of a module that leave it whole."""
-    s = Stack(tmp_path_factory.mktemp("stack"), ca)
+    s = Stack(folder, ca, **options)
     yield s
     errors = []
     sanitizer_check(s, errors)
     s.stop()
     sanitizer_check(s, errors)
     assert not errors, "\n".join(errors)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, ca):
+    with running(tmp_path_factory.mktemp("stack"), ca) as s:
+        yield s
 
 
 @pytest.fixture

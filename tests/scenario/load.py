@@ -39,31 +39,38 @@ class Load:
         c, i = None, 0
         while not self.stopping.is_set():
             i += 1
-            body = json.dumps({"card": {"number": CARD}, "who": number, "i": i}).encode()
+            body = self.body(number, i)
             start = time.monotonic()
             try:
                 c = c or Connection(self.stack.port, self.stack.ca.pem, self.host)
                 reply = c.request("POST", self.path, body)
-                self.judge(reply, body)
+                outcome = self.judge(reply, body)
                 if reply.closed or self.fresh:
                     c.close()
                     c = None
             except (OSError, EOFError, ssl.SSLError, AssertionError) as e:
                 if isinstance(e, AssertionError):
                     self.wrong.append(str(e))
-                self.counts["cut"] += 1
+                outcome = "cut"
                 if c:
                     c.close()
                 c = None
-            self.longest_s = max(self.longest_s, time.monotonic() - start)
+            self.ended(start, outcome)
+
+    def body(self, number, i):
+        return json.dumps({"card": {"number": CARD}, "who": number, "i": i}).encode()
 
     def judge(self, reply, body):
         if reply.code:
-            self.counts[reply.code] += 1
-        elif reply.status == 200 and reply.body == body:
-            self.counts["right"] += 1
-        else:
-            self.wrong.append(f"{reply.status} {reply.body[:300]!r} for {body!r}")
+            return reply.code
+        if reply.status == 200 and reply.body == body:
+            return "right"
+        self.wrong.append(f"{reply.status} {reply.body[:300]!r} for {body!r}")
+        return "wrong"
+
+    def ended(self, start, outcome):
+        self.counts[outcome] += 1
+        self.longest_s = max(self.longest_s, time.monotonic() - start)
 
     def wait_right(self, more, seconds=60):
         """`more` further right answers: service has recovered."""

@@ -1,5 +1,6 @@
 """A TLS destination that does what a test's script says: for origins that are
 slow, rude or dying, which the demo origin is not."""
+import contextlib
 import itertools
 import select
 import socket
@@ -19,15 +20,29 @@ def content_length(head):
     return 0
 
 
+def half_close(sock):
+    """Say goodbye and go on reading; nothing may be on its way to us."""
+    timeout = sock.gettimeout()
+    sock.setblocking(False)
+    # It looks at once for the peer's own end, which may have come as a cut.
+    with contextlib.suppress(ssl.SSLError, ConnectionResetError):
+        sock.unwrap()
+    sock.settimeout(timeout)
+
+
 class Peer:
     """One connection as the script sees it; `number` counts from 1."""
 
     def __init__(self, origin, sock, number):
         self.origin, self.sock, self.number = origin, sock, number
         self.pending = b""
+        self.unsent = 0
 
     def fill(self):
-        piece = self.sock.recv(65536)
+        try:
+            piece = self.sock.recv(65536)
+        except ssl.SSLError as e:       # cut, or the end when we have said it too
+            raise EOFError from e
         if not piece:
             raise EOFError
         self.pending += piece
@@ -55,7 +70,8 @@ class Peer:
         self.sock.sendall(data)
 
     def send_until_stuck(self, data, stuck):
-        """Set `stuck` when the reader has stopped reading, or has it all."""
+        """Set `stuck` when the reader has stopped reading, or has it all; unsent:
+        bytes that were left then."""
         self.sock.setblocking(False)
         data = memoryview(data)
         while data:
@@ -63,13 +79,31 @@ class Peer:
                 data = data[self.sock.send(data):]
             except ssl.SSLWantWriteError:
                 if not select.select([], [self.sock], [], 0.5)[1]:
+                    self.unsent = self.unsent or len(data)
                     stuck.set()
                     select.select([], [self.sock], [])
         stuck.set()
 
+    def rest(self):
+        """All that still comes, and how it ends: "goodbye" or "cut"."""
+        pieces, self.pending = [self.pending], b""
+        end = "goodbye"
+        try:
+            while pieces[-1] or len(pieces) == 1:
+                pieces.append(self.sock.recv(65536))
+        except ssl.SSLZeroReturnError:
+            pass                # the end, when we have said it too
+        except (ssl.SSLError, ConnectionResetError):
+            end = "cut"         # no SSLEOFError, in OpenSSL 3
+        return b"".join(pieces), end
+
+    def half_close(self):
+        half_close(self.sock)
+
     def goodbye(self):
         """End with close_notify; a script that just returns ends without."""
-        self.sock.unwrap()
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            self.sock.unwrap()          # how the peer ends is its own affair
 
     def reset(self):
         plain = socket.socket(fileno=self.sock.detach())
@@ -84,6 +118,7 @@ class ScriptedOrigin:
     def __init__(self, ca, script, hosts=("localhost", "127.0.0.1"), days=30):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*ca.leaf(f"scripted{next(NUMBERS)}", hosts, days))
+        self.context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self.script = script
         self.connections = 0
         self.shaken = threading.Event()         # a handshake was done
@@ -107,7 +142,8 @@ class ScriptedOrigin:
     def serve(self, plain, number):
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self.context.wrap_socket(plain, server_side=True) as sock:
+            with self.context.wrap_socket(plain, server_side=True,
+                                          suppress_ragged_eofs=False) as sock:
                 self.reused.append(sock.session_reused)
                 self.shaken.set()
                 self.script(Peer(self, sock, number))

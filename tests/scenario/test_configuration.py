@@ -67,7 +67,7 @@ def test_any_other_message_means_compare_everything(stack, origin):
 
 @pytest.mark.parametrize("host,change,where", [
     ("bad1.test", {"nonsense": 1}, "nonsense"),
-    ("bad2.test", {"authentication": "api-key"}, "authentication"),
+    ("bad2.test", {"authentication": "password"}, "authentication"),
     ("Bad3.Test", {}, ""),
     ("bad4.test", "not json", ""),
     ("bad5.test", {"routes": [{"path": "/", "request": [{"action": "redact", "selections": [

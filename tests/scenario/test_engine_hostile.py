@@ -239,6 +239,7 @@ def test_cancel_and_a_small_call_beside_a_large_one(engine, link):
     until("nothing is left in the queue", lambda: link.call("GetStatistics")["queue"] == 0)
 
 
+@pytest.mark.alone
 def test_ping_is_answered_in_time_while_every_thread_is_busy(engine, link):
     app = engine.app()[0]
     busy = [connect(engine) for _ in range(4)]

@@ -3,7 +3,6 @@ none, a Redis that talks nonsense, an origin whose certificate is over or that
 dies under load.  Peers: TLS clients, one installation, the demo origin, and
 the false one.  No false peer gets a value or changes an answer."""
 import contextlib
-import re
 import signal
 import socket
 import ssl
@@ -13,7 +12,8 @@ import threading
 import pytest
 
 from conftest import CA, Origin, Redis, route, until
-from load import CARD, Load, no_plaintext
+from faults import fault_load, use_engines                              # noqa: F401
+from load import CARD, no_plaintext
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]
 BODY = b'{"card":{"number":"%s"}}' % CARD.encode()
@@ -98,16 +98,11 @@ def certificate(kind, stack, tmp_path):
 
 @contextlib.contextmanager
 def instead_of_the_engine(stack, speak):
-    conf = stack.dir / "relay.conf"
-    good = conf.read_text()
     with FalsePeer(speak) as false:
-        conf.write_text(re.sub(r"(?m)^engine = .*$", f'engine = {{ "127.0.0.1:{false.port}" }}',
-                               good))
-        stack.ctl("reload", "--wait")
+        use_engines(stack, f"127.0.0.1:{false.port}")
         until("a worker asks the false engine", lambda: false.sockets)
         yield false
-    conf.write_text(good)
-    stack.ctl("reload", "--wait")
+    use_engines(stack, f"unix:{stack.run}/e3.sock")
 
 
 @pytest.mark.parametrize("kind", [*RUDE, *CERTIFIED])
@@ -160,10 +155,10 @@ def half_an_answer(peer, sock):
 
 @pytest.mark.parametrize("speak", [silent, reset, nonsense, always_one, half_an_answer],
                          ids=lambda f: f.__name__)
-def test_a_false_redis_changes_nothing(stack, origin, speak):
+def test_a_false_redis_changes_nothing(stack, origin, fault_load, speak):
     text = stack.relay("shop.test", origin, PAY)
     port = stack.redis.port
-    with Load(stack, n=2) as load:
+    with fault_load(f"false-redis-{speak.__name__}", stack, origin, n=2) as load:
         load.wait_right(10)
         stack.redis.end(signal.SIGKILL)
         with FalsePeer(speak, port) as false:
@@ -173,11 +168,11 @@ def test_a_false_redis_changes_nothing(stack, origin, speak):
             assert (status["relays"], status["pending_delete"]) == (1, 0), status
             assert CARD.encode() not in false.heard
         stack.redis = stack.own(Redis(stack.dir, port))
+        load.struck()
         stack.push("shop.test", text)       # the true one has what it had
         stack.relay("new.test", origin, PAY)
+        load.mended()
         load.wait_right(10)
-    assert load.wrong == []
-    assert set(load.counts) == {"right"}, load.counts
     assert stack.post("new.test", "/pay", BODY).body == BODY
     no_plaintext(origin)
 
@@ -190,20 +185,19 @@ def test_an_origin_whose_certificate_is_over_gets_nothing(stack, scripted):
     assert origin.connections >= 1 and origin.requests == []
 
 
-def test_kill_9_of_the_origin_under_load(stack, origin, ca, tmp_path):
+def test_kill_9_of_the_origin_under_load(stack, origin, ca, fault_load, tmp_path):
     stack.relay("shop.test", origin, PAY)
     folder = tmp_path / "again"
     folder.mkdir()
-    with Load(stack) as load:
+    with fault_load("kill9-origin", stack, origin, allowed=[
+            "cut", "service-unavailable", "upstream-protocol-error",
+            "upstream-tls-error"]) as load:
         load.wait_right(20)
         origin.kill(signal.SIGKILL)
         origin.wait()
         until("the fault is felt", lambda: load.counts["service-unavailable"] > 0)
         again = Origin(folder, ca, port=origin.port)
-        load.wait_right(50)
+        load.origins.append((again, 0, 0))
+        load.struck()
+        load.recovered(50)
     again.end()
-    assert load.wrong == []
-    assert set(load.counts) <= {"right", "cut", "service-unavailable", "upstream-protocol-error",
-                                "upstream-tls-error"}, load.counts
-    no_plaintext(origin)
-    no_plaintext(again)

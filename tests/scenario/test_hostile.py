@@ -3,14 +3,17 @@ Peers: a TLS client, an installation with one worker, a scripted origin (the
 demo origin where it need not misbehave).  Nothing is invented, lost or taken
 for a request that it is not."""
 import contextlib
+import queue
 import socket
 import ssl
 import threading
 
 import pytest
 
-from conftest import DEADLINE_S, route, seal, until
+import websocket
+from conftest import DEADLINE_S, TOKEN, free_port, route, seal, until
 from scripted_origin import OK
+from told_origin import action, actions, made
 
 SECRET = b'{"a": "secret"}'
 CUT = (EOFError, ssl.SSLError, ConnectionError)
@@ -147,6 +150,73 @@ def test_an_origin_that_gives_up_waiting_is_connected_again(lone, scripted, befo
     assert b"secret" not in sealed
 
 
+# ---- last words -------------------------------------------------------------------
+
+# Some of these leave a rest in the worker itself, when all kernels are full.
+AMOUNTS = range(3 << 20, 7 << 20, 100_000)
+
+
+def turn(stack):
+    """The worker has seen what was there for it to see."""
+    for _ in range(5):
+        assert stack.get("other.test").status == 200
+
+
+@pytest.mark.parametrize("how", ["answer", "tunnel"])
+def test_what_an_origin_said_before_it_broke_reaches_a_slow_client(lone, scripted, origin, how):
+    """Then the end is no good one."""
+    said = threading.Event()
+
+    def script(peer):
+        head = peer.head()
+        amount = int(head.split()[1][1:])
+        peer.send(websocket.switch(head) if how == "tunnel" else
+                  b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (amount + 1))
+        peer.send(b"x" * amount)
+        peer.sock.shutdown(socket.SHUT_RDWR)
+        said.set()
+    lone.relay("a.test", scripted(script))
+    lone.relay("other.test", origin)
+    for amount in AMOUNTS:
+        said.clear()
+        with lone.connect("a.test", rcvbuf=4096) as c:
+            c.send(websocket.request(b"a.test", b"/%d" % amount) if how == "tunnel" else
+                   c.head("GET", f"/{amount}", []))
+            if not said.wait(3):
+                break           # more than everybody holds: it could not say it all
+            turn(lone)
+            while c.take_line():
+                pass
+            assert c.take(amount) == b"x" * amount and c.broken()
+
+
+def test_what_a_client_said_before_it_broke_reaches_a_slow_origin(lone, scripted, origin):
+    go, heard = threading.Event(), queue.Queue()
+
+    def script(peer):
+        peer.send(websocket.switch(peer.head()))
+        assert go.wait(DEADLINE_S)
+        data, end = peer.rest()
+        heard.put((len(data), end))
+    lone.relay("a.test", scripted(script))
+    lone.relay("other.test", origin)
+    for amount in AMOUNTS:
+        go.clear()
+        with lone.connect("a.test") as c:
+            c.send(websocket.request(b"a.test", b"/"))
+            assert c._one("GET").status == 101
+            c.sock.settimeout(3)
+            try:
+                c.send(b"x" * amount)
+            except TimeoutError:
+                go.set()        # as above
+                break
+            c.sock.shutdown(socket.SHUT_RDWR)
+            turn(lone)
+            go.set()
+            assert heard.get(timeout=DEADLINE_S) == (amount, "cut")
+
+
 # ---- clients that break off -------------------------------------------------------
 
 class HalfCloser:
@@ -213,6 +283,39 @@ def test_a_goodbye_behind_a_body_that_waits_loses_none_of_it(lone, scripted, fin
     assert [b for _, b in origin.requests] == [body]
 
 
+def test_requests_behind_each_other_and_a_goodbye_are_all_answered(lone, origin):
+    lone.relay("a.test", origin)
+    client = HalfCloser(lone, "a.test")
+    client.say(b"".join(b"GET /bytes/%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % n for n in range(5)),
+               True)
+    heard = client.hear()
+    assert heard.count(b"HTTP/1.1 200 ") == 5 and heard.endswith(b"\r\n\r\nxxxx")
+
+
+def test_a_client_that_does_not_read_its_opened_answer_counts(make_stack, scripted):
+    """It is held for its reader, until that has it or is gone."""
+    stack = make_stack(workers=1, conf="max_held_bytes = 20000000\n")
+    body = b'{"a":"%s","b":"%s"}' % (made(stack, "abc").encode(), b"x" * 7_500_000)
+
+    def script(peer):
+        while True:
+            peer.request()
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                      b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    # A filter needs it whole.
+    stack.relay("a.test", scripted(script), [route("GET", "/", decrypt=["$[?@ != 1]"])])
+    for reads in True, False:
+        with stack.connect("a.test", rcvbuf=4096) as slow:
+            slow.send(slow.head("GET", "/", []))
+            slow.fill()
+            reply = stack.get("a.test")
+            assert (reply.status, reply.code) == (503, "overloaded")
+            if reads:
+                assert slow.reply().body == b'{"a":"abc","b":"%s"}' % (b"x" * 7_500_000)
+                assert stack.get("a.test").status == 200
+        until("what was held is free", lambda: stack.get("a.test").status == 200)
+
+
 def test_a_body_cut_by_its_client_is_cut_at_the_origin(lone, scripted):
     began, over = threading.Event(), threading.Event()
 
@@ -234,6 +337,55 @@ def test_a_body_cut_by_its_client_is_cut_at_the_origin(lone, scripted):
 
 
 # ---- heads and orders that are unusual --------------------------------------------
+
+@pytest.mark.parametrize("said", [
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"Content-Length: 0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\nX-Secret: 4111\r\n\r\n", b"\r\n"])
+def test_the_head_of_an_empty_answer_is_sealed(lone, scripted, said):
+    def script(peer):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Secret: 4111\r\n" + said)
+        peer.goodbye()
+    lone.relay("a.test", scripted(script), [
+        actions("GET", "/", response=action("encrypt", "$.a", "header:X-Secret"))])
+    reply = lone.get("a.test")
+    assert (reply.status, reply.body, reply.trailers) == (200, b"", [])
+    assert TOKEN.fullmatch(reply.field("X-Secret").encode())
+
+
+@pytest.mark.parametrize("kind", ["encrypt", "decrypt"])
+@pytest.mark.parametrize("rule", ["forward", "reject", None])
+@pytest.mark.parametrize("body", [b"{}", b"plain"])
+def test_more_chosen_fields_in_an_answers_head_than_the_limit(lone, scripted, kind, rule, body):
+    """Tokens may go on as they are, what must be sealed never does."""
+    value = made(lone, "4111").encode()
+
+    def script(peer):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nX-A: %s\r\nX-A: %s\r\n"
+                  b"Content-Length: %d\r\n\r\n" % (
+                      b"application/json" if body == b"{}" else b"text/plain", value, value,
+                      len(body)) + body)
+    more = {"onMismatch": {"response": rule}} if rule else {}
+    lone.relay("a.test", scripted(script), [
+        actions("GET", "/", response=action(kind, "$.a", "header:X-A"))],
+               limits={"fields": 1}, **more)
+    reply = lone.get("a.test")
+    if kind == "decrypt" and rule != "reject":
+        assert (reply.status, reply.body) == (200, body)
+        assert [v for n, v in reply.fields if n == "X-A"] == [value.decode()] * 2
+    else:
+        assert (reply.status, reply.code) == (502, "unsealable-response")
+
+
+@pytest.mark.parametrize("host,status", [("a.test", 503), ("nobody.test", 404)])
+def test_a_refusal_ends_a_connection_of_http_1_0(lone, host, status):
+    lone.relay("a.test", free_port())
+    with lone.connect(host) as c:
+        c.send(b"GET / HTTP/1.0\r\nHost: %s\r\nConnection: keep-alive\r\n\r\n" % host.encode())
+        reply = c.reply()
+        assert reply.status == status and reply.closed and c.ended()
+
 
 def test_a_relay_to_itself_is_a_loop(lone):
     lone.relay("a.test", lone.port)

@@ -1,5 +1,6 @@
 """Keys are never lost: what relayctl printed as made opens its tokens after any
 crash; what it did not print never sealed anything."""
+import itertools
 import json
 import os
 import random
@@ -7,13 +8,12 @@ import signal
 import subprocess
 import threading
 
-import pytest
-
 import record_reader
 import token_codec
 from conftest import PREFIX, pid_gone, seal, tokens_in, until
 
 LOOPS = int(os.environ.get("RELAY_CRASH_LOOPS", "50"))
+VICTIMS = ["relayd", "e3d", "e3-helper"]
 
 
 def create_app(stack, name):
@@ -32,19 +32,34 @@ def records(stack):
     return out
 
 
-@pytest.mark.parametrize("victim", ["e3d", "e3-helper", "relayd"])
-def test_kill_9_at_each_step_of_app_create(make_stack, victim):
+def kill_9(stack, victim):
+    pid = stack.relayd.pid if victim == "relayd" else stack.child(victim)
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def bring_back(stack, victim, pid):
+    if victim == "relayd":
+        stack.relayd.wait()
+        stack.start()
+    else:
+        until(f"{victim} is back", lambda: stack.child(victim) not in (None, pid))
+        stack.wait_ready()
+
+
+def test_kill_9_at_each_step_of_app_create(make_stack):
+    """Each process in its turn: a new relayd does not know who crashed before, and
+    does not make them wait."""
     stack = make_stack()
     printed, unclear = [], 0
-    loops = max(1, LOOPS // 3 + 1)
-    rng = random.Random(victim)
-    for i in range(loops):
-        proc = create_app(stack, f"crash{i}")
+    steps = max(1, LOOPS // len(VICTIMS) + 1)
+    rng = random.Random(1)
+    for i, victim in itertools.product(range(steps), VICTIMS):
+        proc = create_app(stack, f"crash-{victim}-{i}")
         # A step is some milliseconds long; the instants sweep over all of them.
-        threading.Event().wait(i / loops * 0.12 + rng.random() * 0.01)
-        pid = stack.relayd.pid if victim == "relayd" else stack.child(victim)
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+        threading.Event().wait(i / steps * 0.12 + rng.random() * 0.01)
+        pid = kill_9(stack, victim)
         out, err = proc.communicate(timeout=60)
         if proc.returncode == 0:
             printed.append(json.loads(out)["app"])
@@ -52,13 +67,8 @@ def test_kill_9_at_each_step_of_app_create(make_stack, victim):
             # 1: nothing was made; 4: it may have been, and relayctl cannot know
             assert proc.returncode in (1, 4) and err.startswith(b"relayctl: "), (out, err)
             unclear += 1
-        if victim == "relayd":
-            stack.relayd.wait()
-            stack.start()
-        else:
-            until(f"{victim} is back", lambda p=pid: stack.child(victim) not in (None, p))
-            stack.wait_ready()
-    print(f"{victim}: {loops} kills, {len(printed)} printed, {unclear} refused")
+        bring_back(stack, victim, pid)
+    print(f"{steps} kills of each, {len(printed)} printed, {unclear} refused")
     on_disk = records(stack)
     listed = {a["app"] for a in json.loads(stack.ctl("app", "list", "--json").stdout)}
     for app in printed:

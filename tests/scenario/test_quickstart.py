@@ -24,22 +24,10 @@ VARIABLES = ["RELAY_INGRESS", "RELAY_EGRESS_TLS", "RELAY_EGRESS_PLAIN", "RELAY_E
              "RELAY_E3", "RELAY_API_TLS", "RELAY_CA_URL", "RELAY_CA", "RELAY_APP_ID",
              "RELAY_API_KEY", "RELAY_HOST", "RELAYCTL", "RELAY_STATE", "RELAY_PIDS", "E3_CERT",
              "E3_KEY", "E3_CA"]
+PORTS = 11              # in a row, from --port-base on
 NOT_SERVED_YET = {"RELAY_EGRESS_TLS", "RELAY_EGRESS_PLAIN", "RELAY_EGRESS_STRICT", "RELAY_API",
                   "RELAY_ADMIN", "RELAY_API_TLS", "RELAY_CA_URL"}
 PROCESSES = ["relayd", "worker1", "worker2", "feed", "e3d", "e3-helper", "redis", "origin"]
-
-
-def free_base():
-    """Eleven ports in a row that nobody has."""
-    while True:
-        base = free_port()
-        try:
-            for port in range(base, base + 11):
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", port))
-            return base
-        except (OSError, OverflowError):
-            continue
 
 
 class Quickstart:
@@ -48,7 +36,7 @@ class Quickstart:
     def __init__(self, name="state"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="relay-q."))
         self.state, self.env_file = self.folder / name, self.folder / "env"
-        self.base = free_base()
+        self.base = free_port(PORTS)
 
     def environ(self, build=False, **more):
         """With RELAY_BUILD_DIR what the first start built is used as it is."""

@@ -3,31 +3,17 @@ engine that runs in strokes, neighbours that stand still.  Peers: TLS clients
 under load, one installation, the demo origin or a scripted one.  Slow is never
 wrong and never a plaintext at the origin."""
 import contextlib
-import os
-import signal
 import subprocess
 import threading
 
 import pytest
 
 from conftest import DEADLINE_S, PREFIX, route, tokens_in, until
-from load import CARD, Load, no_plaintext
+from faults import fault_load, stopped                                  # noqa: F401
+from load import CARD
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]
 BODY = b'{"card":{"number":"%s"},"note":"kept"}' % CARD.encode()
-
-
-@contextlib.contextmanager
-def stopped(*pids):
-    """They stand still inside and go on in any case."""
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def byte_by_byte(send, data):
@@ -92,29 +78,27 @@ def test_a_body_without_work_goes_through_byte_by_byte(stack, scripted):
     assert b"".join(body.split(b"\r\n")[1::2]) == b"0123456789"
 
 
-def test_an_engine_that_runs_in_strokes_is_slow_and_never_wrong(stack, origin):
+def test_an_engine_that_runs_in_strokes_is_slow_and_never_wrong(stack, origin, fault_load):
     """Stopped most of the time, never as long as the timeout: every answer is right."""
     stack.relay("shop.test", origin, PAY)
     engine = stack.child("e3d")
-    with Load(stack) as load:
+    with fault_load("engine-in-strokes", stack, origin) as load:
         load.wait_right(10)
         for stroke in range(20):
             with stopped(engine):
                 threading.Event().wait(0.2)         # the fault that is played
             load.wait_right(1 + stroke % 3)
-        load.wait_right(20)
-    assert load.wrong == []
-    assert set(load.counts) == {"right"}, load.counts
+        load.struck()
+        load.recovered()
     assert stack.child("e3d") == engine
-    no_plaintext(origin)
 
 
-def test_neighbours_that_stand_still_are_not_felt(stack, origin):
+def test_neighbours_that_stand_still_are_not_felt(stack, origin, fault_load):
     """relayd, feed, helper and Redis are not on the way of a request; what they
     are asked meanwhile is done when they go on."""
     stack.relay("shop.test", origin, PAY)
     pids = [stack.relayd.pid, stack.redis.pid, stack.child("feed"), stack.child("e3-helper")]
-    with Load(stack) as load:
+    with fault_load("neighbours-stand-still", stack, origin) as load:
         load.wait_right(10)
         with stopped(*pids):
             creating = subprocess.Popen(
@@ -122,19 +106,18 @@ def test_neighbours_that_stand_still_are_not_felt(stack, origin):
                  "create", "meanwhile"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             load.wait_right(100)
             assert creating.poll() is None, "no helper, and yet an app is made"
+        load.struck()
         out, err = creating.communicate(timeout=DEADLINE_S)
         assert creating.returncode == 0, err
         stack.wait_ready()
+        load.mended()
         load.wait_right(10)
-    assert load.wrong == []
-    assert set(load.counts) == {"right"}, load.counts
     assert out.split()[0] in stack.ctl("app", "list").stdout
     stack.relay("new.test", origin, PAY)
     assert stack.post("new.test", "/pay", BODY).body == BODY
-    no_plaintext(origin)
 
 
-def test_a_client_that_waits_holds_nobody_up(make_stack, origin):
+def test_a_client_that_waits_holds_nobody_up(make_stack, origin, fault_load):
     """One worker, forty clients that have sent half of their request."""
     stack = make_stack(workers=1)
     stack.relay("shop.test", origin, PAY)
@@ -146,11 +129,10 @@ def test_a_client_that_waits_holds_nobody_up(make_stack, origin):
             half = i * len(whole) // len(clients)
             c.send(whole[:half])
             c.rest = whole[half:]
-        with Load(stack) as load:
-            load.wait_right(50)
-        assert set(load.counts) == {"right"}, load.counts
+        with fault_load("forty-half-requests", stack, origin) as load:
+            load.recovered(50)
         for c in clients:
             c.send(c.rest)
             assert c.reply("POST").body == BODY
     until("the origin has them all", lambda: sum(s.body.count(b"kept") for s in origin.seen()) == 40)
-    no_plaintext(origin)
+    assert CARD.encode() not in origin.raw_log()

@@ -5,6 +5,7 @@ opens every version, and reads sealed app records with the root key, so that
 tests can open what the engine wrote.
 """
 import base64
+import functools
 import hashlib
 import os
 import struct
@@ -101,6 +102,13 @@ def make(app_public, text, type_name="string", version="QkTC", role=None, now=No
     return ":".join(parts)
 
 
+@functools.lru_cache(maxsize=1024)
+def agree(curve, form, private, ephemeral_bytes):
+    """(AES key, ephemeral key): the same for all tokens of one call."""
+    ephemeral = ec.EllipticCurvePublicKey.from_encoded_point(CURVES[curve], ephemeral_bytes)
+    return aes_key(curve, form, private.exchange(ec.ECDH(), ephemeral), ephemeral), ephemeral
+
+
 def open_token(token, pairs):
     """-> (type, bytes, metadata).  pairs: {"r1": [private...], "k1": [...]}."""
     parts = token.split(":")
@@ -110,10 +118,8 @@ def open_token(token, pairs):
     type_name = parts.pop(0) if len(parts) == 4 else "string"
     iv, ephemeral_bytes, data = (unb64(p) for p in parts)
     curve, form, kind, metadata = VERSIONS[version]
-    ephemeral = ec.EllipticCurvePublicKey.from_encoded_point(CURVES[curve], ephemeral_bytes)
     for private in pairs[curve]:
-        shared = private.exchange(ec.ECDH(), ephemeral)
-        key = aes_key(curve, form, shared, ephemeral)
+        key, ephemeral = agree(curve, form, private, ephemeral_bytes)
         try:
             plain = AESGCM(key).decrypt(iv, data, aad(version, kind, type_name, ephemeral,
                                                       private.public_key()))
