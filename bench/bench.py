@@ -64,6 +64,14 @@ def engine_link(timeout=60):
                            os.environ["E3_KEY"], timeout=timeout)
 
 
+def last_line(command, env):
+    """What a load says in its last line, which is JSON."""
+    r = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if r.returncode != 0:
+        raise SystemExit(f"{command[0]}: exit {r.returncode}: {r.stderr.strip()}")
+    return json.loads(r.stdout.splitlines()[-1])
+
+
 def until(what, check, seconds=30, pause=0.0005):
     end = time.monotonic() + seconds
     while not (value := check()):

@@ -1,8 +1,11 @@
--- wrk: POST the file of BENCH_BODY; the figures as one line of JSON.
-local file = assert(io.open(os.getenv("BENCH_BODY")))
-wrk.method = "POST"
-wrk.body = file:read("*a")
-wrk.headers["Content-Type"] = "application/json"
+-- wrk: POST the file of BENCH_BODY, or GET when it is empty; the figures as one
+-- line of JSON.
+local name = os.getenv("BENCH_BODY")
+if name ~= "" then
+	wrk.method = "POST"
+	wrk.body = assert(io.open(name)):read("*a")
+	wrk.headers["Content-Type"] = "application/json"
+end
 
 function done(summary, latency)
 	local e = summary.errors
