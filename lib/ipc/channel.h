@@ -5,8 +5,9 @@
  * Ownership: the creator owns the channel.
  *
  * A message is a verb and optional text: "ready", "drain", "reopen-log",
- * "status" / "status {json}", "failed TEXT".  EOF means the other side is gone:
- * a child then closes its listeners at once, drains and exits.
+ * "status" / "status {json}", "failed TEXT"; of the map: "map-damaged" (worker),
+ * "map-check" (to the feed), "map-replaced" (feed).  EOF means the other side is
+ * gone: a child then closes its listeners at once, drains and exits.
  */
 #ifndef RELAY_IPC_CHANNEL_H
 #define RELAY_IPC_CHANNEL_H
