@@ -1,13 +1,13 @@
-"""Machinery of the scenarios: real processes, ports from the system, every log
+"""Machinery of the scenarios: real processes, ports of their own, every log
 printed when a test fails, only our own processes ended (by pid)."""
 import collections
 import contextlib
 import datetime
+import functools
 import ipaddress
 import json
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
@@ -35,35 +35,48 @@ TOKEN = re.compile(rb"ev:(debug:)?(?:(RFVC|T1JL|Tk9D|TENZ|QlJV|QkTC|S0lS):)?"
                    rb"([A-Za-z0-9+/=]{44}):([A-Za-z0-9+/=]*):\$")
 
 
-def own_ports():
+class Ports:
     """Those that nobody takes between free_port() and their use: below the ones that
-    the system gives away, and no other process's of pytest-xdist."""
-    text = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
-    first, end = 10_000, max(int(text.split()[0]), 20_000)
-    size = (end - first) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    first += size * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[len("gw"):])
-    return range(first, first + size)
+    the system gives away, and in a block that no other process of tests has."""
+    FIRST, COUNT = 10_000, 1_500
+    AFTER = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+    def __init__(self):
+        self.at = 0
+        end = max(int(self.AFTER.read_text().split()[0]), 2 * self.FIRST)
+        for first in range(self.FIRST, end - self.COUNT, self.COUNT):
+            self.claim = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(OSError):
+                self.claim.bind(f"\0relay-test-ports-{first}")
+                self.block = range(first, first + self.COUNT)
+                return
+            self.claim.close()
+        raise RuntimeError("too many processes of tests for the ports there are")
+
+    def take(self, row):
+        if self.at + row > len(self.block):
+            self.at = 0
+        self.at += row
+        return self.block[self.at - row:self.at]
+
+    @staticmethod
+    def are_free(ports):
+        with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
+            for port in ports:
+                opened.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return True
+        return False
 
 
-OWN_PORTS = own_ports()
-GIVEN_PORTS = set()
-
-
-def is_free(port):
-    with socket.socket() as s, contextlib.suppress(OSError):
-        s.bind(("127.0.0.1", port))
-        return True
-    return False
+own_ports = functools.cache(Ports)      # claimed when the first is asked for
 
 
 def free_port(row=1):
-    """The first of so many in a row that are free and were not given before."""
+    """The first of so many in a row."""
     while True:
-        port = random.choice(OWN_PORTS[:-row])
-        ports = range(port, port + row)
-        if GIVEN_PORTS.isdisjoint(ports) and all(map(is_free, ports)):
-            GIVEN_PORTS.update(ports)
-            return port
+        ports = own_ports().take(row)
+        if Ports.are_free(ports):
+            return ports[0]
 
 
 def until(what, check, seconds=DEADLINE_S):
