@@ -111,6 +111,25 @@ test_form_is_opened(void **state)
 	assert_int_equal(b->tx.kept, 1);
 }
 
+/* Each of them is looked at as if it were a token, and takes room then. */
+static void
+test_form_of_too_many_pairs(void **state)
+{
+	const size_t n = 1u << 20, len = 2 * n;
+	struct bench *b = *state;
+	char *body = test_calloc(len + 2, 1);
+
+	for (size_t i = 0; i <= n; i++)
+		memcpy(body + 2 * i, "a&", i < n ? 2 : 1);
+	b->syntax = REWRITE_FORM;
+	bench_relay(b, "response", "decrypt", "", SELECT("form", "a"));
+	assert_int_equal(bench_run(b, START, body), TRANSFORM_TOO_MANY);
+	body[len] = '\0';
+	assert_int_equal(bench_run(b, START, body), TRANSFORM_DONE);
+	assert_int_equal(b->engine.n_calls, 0);
+	test_free(body);
+}
+
 /* ---- header fields ---- */
 
 static void
@@ -343,6 +362,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(test_form_is_sealed),
+		BENCH_TEST(test_form_of_too_many_pairs),
 		BENCH_TEST(test_form_without_work),
 		BENCH_TEST(test_form_is_opened),
 		BENCH_TEST(test_header_values_are_sealed),
