@@ -349,8 +349,10 @@ net_transport_write(struct net_transport *t, const void *data, size_t len,
 		ret = SSL_write_ex(t->ssl, data, len, n);
 		err = errno;
 		step = ssl_step(t->ssl, ret, err, false, f);
-		/* close_notify ends the peer's sending only. */
-		ensure(step != NET_STEP_EOF);
+		/* close_notify ends the peer's sending only; behind it
+		 * SSL_get_error calls every failed write(2) the end. */
+		if (step == NET_STEP_EOF)
+			step = failed_errno(f, err, NET_RESET);
 	} else {
 		do {
 			put = send(t->fd, data, len, MSG_NOSIGNAL);

@@ -13,7 +13,7 @@ CTS = SHARED / "suites/jsonpath-cts/cts.json"
 
 def select(path, document, *options):
     return subprocess.run([str(RELAYCTL), *options, "select", path], input=document,
-                          capture_output=True, check=False, timeout=60)
+                          capture_output=True, check=False, timeout=300)
 
 
 def lines(values, paths):

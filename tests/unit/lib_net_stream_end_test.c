@@ -393,6 +393,42 @@ test_last_words_before_a_reset(void **state)
 	}
 }
 
+static bool
+server_broke(struct pair *p)
+{
+	return (p->server.errors != 0);
+}
+
+/* A peer that said goodbye and then resets: OpenSSL calls the failed write the
+ * end of the stream, and it is a reset all the same. */
+static void
+test_reset_behind_a_goodbye(void **state)
+{
+	const struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	struct pair p;
+
+	(void)state;
+	for (size_t i = 0; i < STREAM_KINDS; i++) {
+		kind_open(&p, &stream_kinds[i], 0);
+		net_stream_shutdown(p.client.s);
+		pair_until(&p, server_eof);
+		assert_int_equal(p.server.eof, 1);
+		(void)setsockopt(net_stream_fd(p.client.s), SOL_SOCKET,
+		    SO_LINGER, &hard, sizeof(hard));
+		net_stream_close(&p.client.s);
+		/* The first one may still find room in the socket. */
+		while (p.server.errors == 0) {
+			if (net_stream_write(p.server.s, "late", 4) != RC_OK)
+				break;
+			net_stream_flush(p.server.s);
+			loop_turn(p.loop, false);
+		}
+		pair_until(&p, server_broke);
+		assert_int_equal(p.server.reason, NET_RESET);
+		pair_close(&p);
+	}
+}
+
 static void
 test_names_of_reasons(void **state)
 {
@@ -423,6 +459,7 @@ main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_garbage_instead_of_tls),
 		cmocka_unit_test(test_last_words_before_a_reset),
+		cmocka_unit_test(test_reset_behind_a_goodbye),
 		cmocka_unit_test(test_names_of_reasons),
 	};
 
