@@ -531,7 +531,7 @@ def test_status_is_never_older_than_the_question(stack, name, key):
 def test_status_wait_after_a_kill_waits_for_the_new_process(stack, name):
     pid = stack.child(name)
     os.kill(pid, signal.SIGKILL)
-    until("it is gone", lambda: pid_gone(pid))
+    until("relayd has noticed", lambda: pid not in [c["pid"] for c in stack.status()["children"]])
     stack.ctl("status", "--wait", "30")
     status = stack.status()
     child, = [c for c in status["children"] if c["name"] == name]
