@@ -128,6 +128,9 @@ enum rc relay_json_parse(struct span json, struct relay **out,
 /* An action of this list has a selection of this kind. */
 bool relay_actions_select(const struct relay_action *, size_t n,
     enum relay_selection_kind);
+/* A field of this name is what a header selector chooses: any case, and `_`
+ * for `-`, since CGI-like readers (WSGI, PHP, Rack) do not tell them apart. */
+bool relay_field_is(struct span name, const char *selector);
 /* An action of this list has a header selection of this name. */
 bool relay_actions_name_field(const struct relay_action *, size_t n,
     struct span name);

@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "lib/base/object.h"
 
@@ -78,7 +77,7 @@ check_header_name(struct relay_reader *r, const char *name)
 	if (*name == '\0' || name[strspn(name, token)] != '\0')
 		return (relay_fail(r, RC_SYNTAX, "must be a header field name"));
 	for (size_t i = 0; i < RELAY_COUNT(reserved_fields); i++)
-		if (strcasecmp(name, reserved_fields[i]) == 0)
+		if (relay_field_is(span_of(name), reserved_fields[i]))
 			return (relay_fail(r, RC_SYNTAX, "this header field "
 			    "belongs to the message or to the proxy"));
 	return (RC_OK);
@@ -232,6 +231,25 @@ relay_actions_select(const struct relay_action *actions, size_t n,
 	return (false);
 }
 
+static char
+folded(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return ((char)(c | 0x20));
+	return (c == '_' ? '-' : c);
+}
+
+bool
+relay_field_is(struct span name, const char *selector)
+{
+	size_t i;
+
+	for (i = 0; i < name.len && selector[i] != '\0'; i++)
+		if (folded(name.p[i]) != folded(selector[i]))
+			return (false);
+	return (i == name.len && selector[i] == '\0');
+}
+
 bool
 relay_actions_name_field(const struct relay_action *actions, size_t n,
     struct span name)
@@ -240,7 +258,7 @@ relay_actions_name_field(const struct relay_action *actions, size_t n,
 		const struct relay_selections *of = &actions[i].of[RELAY_SELECT_HEADER];
 
 		for (size_t k = 0; k < of->n; k++)
-			if (span_eq_case(name, of->v[k]->selector))
+			if (relay_field_is(name, of->v[k]->selector))
 				return (true);
 	}
 	return (false);

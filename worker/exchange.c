@@ -56,7 +56,9 @@ exchange_free(struct exchange **xp)
 	buffer_fini(&x->body);
 	buffer_fini(&x->back_head);
 	buffer_fini(&x->rbody);
+	buffer_fini(&x->trailers);
 	buffer_fini(&x->api_key);
+	buffer_fini(&x->again);
 	relay_unref(&x->relay);
 	x->magic = 0;
 	free(x);
@@ -96,20 +98,38 @@ exchange_done(struct exchange *x)
 	conn_answered(x->conn, keep);
 }
 
-/* A body that is read whole stands in the stream's input until then. */
+/* A body that is read whole stands in the stream's input until then, and is
+ * queued to the destination in one piece. */
 static uint64_t
-input_held(const struct exchange *x)
+request_held(const struct exchange *x)
 {
-	return (x->request == REQUEST_COLLECT ?
-	    buffer_len(net_stream_input(x->conn->stream)) : 0);
+	uint64_t bytes = buffer_len(&x->body) + buffer_len(&x->again);
+
+	if (x->request == REQUEST_COLLECT)
+		bytes += buffer_len(net_stream_input(x->conn->stream));
+	if (x->collected && x->origin != NULL)
+		bytes += net_stream_unsent(x->origin->stream);
+	return (bytes);
+}
+
+/* What was read of an answer before it could be passed on is queued at once;
+ * what passes as it comes is not, see exchange_room. */
+static uint64_t
+response_held(const struct exchange *x)
+{
+	uint64_t bytes = buffer_len(&x->rbody);
+
+	if (x->answered && (x->unread || x->rsyntax != REWRITE_NONE))
+		bytes += net_stream_unsent(x->conn->stream);
+	return (bytes);
 }
 
 bool
 exchange_account(struct exchange *x)
 {
 	struct worker *w = x->wrk;
-	uint64_t bytes = buffer_len(&x->body) + buffer_len(&x->rbody) +
-	    input_held(x) + (x->reserved_bytes != 0 ? x->reserved_bytes :
+	uint64_t bytes = request_held(x) + response_held(x) +
+	    (x->reserved_bytes != 0 ? x->reserved_bytes :
 	    transform_held(x->transform));
 
 	w->held_bytes += bytes - x->held_bytes;
@@ -289,7 +309,7 @@ still_reading(const struct exchange *x)
  * still hold all of it.
  */
 static bool
-may_retry(const struct exchange *x)
+may_retry(struct exchange *x)
 {
 	if (x->response != RESPONSE_HEAD)
 		return (false);
@@ -297,7 +317,8 @@ may_retry(const struct exchange *x)
 		return (true);
 	if (x->retried)
 		return (false);
-	if (!x->head_sent)
+	if (!x->head_sent || net_stream_take_back(x->origin->stream, x->sent_mark,
+	    &x->again))
 		return (true);
 	return (x->origin->reused && exchange_idempotent(x->method) && x->request == REQUEST_SENT &&
 	    (!x->has_body || buffer_len(&x->body) != 0));
@@ -310,7 +331,7 @@ exchange_origin_lost(struct exchange *x, const char *why)
 	    (unsigned long long)x->conn->id, why);
 	if (may_retry(x)) {
 		x->head_sent = false;
-		if (x->request == REQUEST_SENT)
+		if (x->request == REQUEST_SENT && buffer_len(&x->again) == 0)
 			x->request = REQUEST_READY;
 		origin_drop(&x->origin);
 		http_head_reset(&x->rhead);
@@ -338,6 +359,7 @@ on_origin_drained(void *arg)
 {
 	struct exchange *x = arg;
 
+	(void)exchange_account(x);
 	if (exchange_request_pump(x))
 		exchange_arm(x);
 }
@@ -483,6 +505,7 @@ void
 exchange_on_client_drained(struct exchange *x)
 {
 	obj_check(x, EXCHANGE_MAGIC);
+	(void)exchange_account(x);
 	if (x->response == RESPONSE_STREAM || x->response == RESPONSE_PIECES)
 		exchange_response_pump(x);
 	else

@@ -92,6 +92,9 @@ struct exchange {
 	bool			head_sent;	/* request head is queued */
 	bool			origin_deaf;	/* takes no more; may still speak */
 	bool			retried;
+	uint64_t		sent_mark;	/* the connection's bytes before ours */
+	struct buffer		again;		/* owned: queued, and no byte left;
+						   for the next connection */
 
 	/* response */
 	enum response_state	response;
@@ -111,6 +114,8 @@ struct exchange {
 	bool			origin_cut;	/* and did not say goodbye */
 	struct buffer		back_head;	/* owned: answer head, unfinished */
 	struct buffer		rbody;		/* owned: while it has work */
+	struct buffer		trailers;	/* owned: lines that go on behind
+						   the last chunk */
 	size_t			raction;	/* next response action */
 
 	uint64_t		held_bytes;	/* ours in wrk->held_bytes */

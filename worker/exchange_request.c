@@ -57,7 +57,7 @@ body_went_on(struct exchange *x, enum rc rc)
 static bool
 goes_on_unread(const struct exchange *x, enum transform_result result)
 {
-	return (result == TRANSFORM_MALFORMED &&
+	return (result == TRANSFORM_MALFORMED && x->syntax != REWRITE_NONE &&
 	    x->relay->mismatch_request == RELAY_MISMATCH_FORWARD);
 }
 
@@ -270,6 +270,7 @@ send_head(struct exchange *x)
 	struct buffer head;
 	enum rc rc;
 
+	x->sent_mark = net_stream_sent_total(x->origin->stream);
 	buffer_init(&head, 0, true);
 	buffer_put(&head, buffer_data(&x->head), buffer_len(&x->head));
 	if (x->request == REQUEST_READY && x->has_body)	/* it was collected */
@@ -383,11 +384,29 @@ has_origin(struct exchange *x)
 	return (x->origin != NULL && !x->origin_deaf);
 }
 
+/* What was queued to a connection that ended before a byte left. */
+static enum rc
+send_again(struct exchange *x)
+{
+	enum rc rc;
+
+	x->sent_mark = net_stream_sent_total(x->origin->stream);
+	rc = net_stream_write_buffer(x->origin->stream, &x->again);
+	x->head_sent = rc == RC_OK;
+	return (rc);
+}
+
 bool
 exchange_request_pump(struct exchange *x)
 {
 	enum rc rc;
 
+	if (buffer_len(&x->again) != 0) {
+		if (!has_origin(x))
+			return (true);
+		if ((rc = send_again(x)) != RC_OK)
+			return (not_sent(x, rc));
+	}
 	switch (x->request) {
 	case REQUEST_COLLECT:
 		return (collect(x));

@@ -167,34 +167,26 @@ back_piece(struct exchange *x, struct span piece)
 	    to_client(x, "\r\n", 2));
 }
 
-/* The end of the chunks, with the trailers that may go on: views of the
- * origin's input, so before that is consumed. */
-static bool
-back_last_chunk(struct exchange *x)
+/* The next piece of the body.  When it is complete, the trailers that may go
+ * on are kept: they are views of what the caller consumes now. */
+static enum rc
+next_piece(struct exchange *x, struct buffer *in, struct span *piece, size_t *used)
 {
-	struct buffer end;
-	bool fine;
+	enum rc rc = body_reader_next(&x->rreader, in, piece, used);
 
-	if (!x->chunked_back)
-		return (true);
-	x->chunked_back = false;	/* once */
-	buffer_init(&end, 0, true);
-	buffer_puts(&end, "0\r\n");
-	trailer_write(&x->rreader.trailers, x->route, TRAILER_RESPONSE,
-	    &end);
-	buffer_puts(&end, "\r\n");
-	fine = net_stream_write_buffer(x->conn->stream, &end) != RC_NOMEM;
-	buffer_fini(&end);
-	if (!fine)
-		conn_close(x->conn, CLOSE_NO_MEMORY);
-	return (fine);
+	if (rc == RC_OK && *used != 0)
+		trailer_write(&x->rreader.trailers, x->route, TRAILER_RESPONSE,
+		    &x->trailers);
+	return (rc);
 }
 
 /* The last byte was passed on.  The exchange is gone after. */
 static void
 end_stream(struct exchange *x)
 {
-	if (!back_last_chunk(x))
+	if (x->chunked_back && (!to_client(x, "0\r\n", 3) ||
+	    !to_client(x, buffer_data(&x->trailers), buffer_len(&x->trailers)) ||
+	    !to_client(x, "\r\n", 2)))
 		return;
 	x->response = RESPONSE_DONE;
 	exchange_done(x);
@@ -216,11 +208,9 @@ at_end(struct exchange *x)
 	return (RC_EOF);
 }
 
-/* A piece of the body, or its end, at the front of `in`.  False: the exchange
- * is gone. */
+/* A piece of the body at the front of `in`.  False: the exchange is gone. */
 static bool
-pass_on(struct exchange *x, struct buffer *in, enum rc rc, struct span piece,
-    size_t used)
+pass_on(struct exchange *x, struct buffer *in, struct span piece, size_t used)
 {
 	if (used == 0)
 		return (true);
@@ -235,8 +225,7 @@ pass_on(struct exchange *x, struct buffer *in, enum rc rc, struct span piece,
 		default:	/* it says so by its own event */
 			break;
 		}
-	} else if (!back_piece(x, piece) ||
-	    (rc == RC_OK && !back_last_chunk(x))) {
+	} else if (!back_piece(x, piece)) {
 		return (false);
 	}
 	buffer_consume(in, used);
@@ -255,13 +244,13 @@ stream(struct exchange *x, struct buffer *in)
 			exchange_arm(x);	/* on_client_drained goes on */
 			return;
 		}
-		rc = body_reader_next(&x->rreader, in, &piece, &used);
+		rc = next_piece(x, in, &piece, &used);
 		if (rc != RC_OK && rc != RC_MORE) {
 			exchange_fail(x, ERROR_UPSTREAM_PROTOCOL, "response-body",
 			    "the destination's framing is broken");
 			return;
 		}
-		if (!pass_on(x, in, rc, piece, used))
+		if (!pass_on(x, in, piece, used))
 			return;
 	} while (rc == RC_MORE && used != 0);
 	if (rc == RC_MORE)
@@ -471,14 +460,12 @@ read_some(struct exchange *x, struct buffer *in)
 	do {
 		if (buffer_len(&x->rbody) > x->body_limit)
 			return (RC_MORE);	/* enough: the caller judges */
-		rc = body_reader_next(&x->rreader, in, &piece, &used);
+		rc = next_piece(x, in, &piece, &used);
 		if (rc != RC_OK && rc != RC_MORE) {
 			exchange_fail(x, ERROR_UPSTREAM_PROTOCOL, "response-body",
 			    "the destination's framing is broken");
 			return (RC_SYNTAX);
 		}
-		if (rc == RC_OK)	/* trailers are views of what goes now */
-			http_head_reset(&x->rreader.trailers);
 		if (buffer_append(&x->rbody, piece.p, piece.len) != RC_OK) {
 			exchange_fail(x, ERROR_INTERNAL, "response-body",
 			    "out of memory");

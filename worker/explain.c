@@ -271,7 +271,7 @@ tell_head(struct explanation *e, const struct relay_action *a)
 		const struct http_field *f = &e->head.fields[i];
 		size_t which = 0;
 
-		while (which < of->n && !span_eq_case(f->name, of->v[which]->selector))
+		while (which < of->n && !relay_field_is(f->name, of->v[which]->selector))
 			which++;
 		if (which == of->n)
 			continue;

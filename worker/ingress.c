@@ -297,7 +297,9 @@ make_exchange(struct request *r)
 	buffer_init(&x->body, 0, true);
 	buffer_init(&x->back_head, 0, true);
 	buffer_init(&x->rbody, 0, true);
+	buffer_init(&x->trailers, 0, true);
 	buffer_init(&x->api_key, 0, true);
+	buffer_init(&x->again, 0, true);
 	return (x);
 }
 

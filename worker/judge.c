@@ -217,9 +217,28 @@ judge_body(const struct judge *judge, const struct http_head *head,
 
 /* ---- other protocols on this connection ---- */
 
+/* HTTP/2, HTTP itself or TLS in a tunnel would carry requests past every
+ * rule. */
+static bool
+carries_requests(struct span list)
+{
+	static const char *const protocols[] = { "h2c", "h2", "http", "tls" };
+	struct span item;
+	const char *slash;
+
+	while (http_list_next(&list, &item)) {
+		if ((slash = memchr(item.p, '/', item.len)) != NULL)
+			item.len = (size_t)(slash - item.p);
+		for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++)
+			if (span_eq_case(item, protocols[i]))
+				return (true);
+	}
+	return (false);
+}
+
 /*
- * Only WebSocket and the like: h2c would carry requests past every rule.  On
- * a route that seals, or works on requests, nothing could be in a tunnel.
+ * WebSocket and the like.  On a route that seals, or works on requests,
+ * nothing could be in a tunnel.
  */
 static bool
 judge_upgrade(const struct http_head *head, struct judgement *j)
@@ -229,7 +248,7 @@ judge_upgrade(const struct http_head *head, struct judgement *j)
 	if (f == NULL || head->minor == 0 || j->framing.kind != HTTP_BODY_NONE ||
 	    http_head_count(head, HTTP_FIELD_UPGRADE) != 1 ||
 	    !http_head_connection_has(head, "upgrade") ||
-	    http_list_has(f->value, "h2c"))
+	    carries_requests(f->value))
 		return (true);		/* a server may ignore it (RFC 9110 7.8) */
 	if (j->route != NULL && (j->route->n_request != 0 ||
 	    relay_actions_encrypt(j->route->response, j->route->n_response)))

@@ -112,17 +112,6 @@ rewrite_keep(struct rewrite *r)
 }
 
 static enum rc
-put_quoted(struct rewrite *r, struct span token)
-{
-	enum rc rc;
-
-	if ((rc = buffer_append(&r->out, "\"", 1)) != RC_OK ||
-	    (rc = buffer_append(&r->out, token.p, token.len)) != RC_OK)
-		return (rc);
-	return (buffer_append(&r->out, "\"", 1));
-}
-
-static enum rc
 put_form(struct rewrite *r, const struct body_slot *s, struct span text)
 {
 	enum rc rc = s->bare ? buffer_append(&r->out, "=", 1) : RC_OK;
@@ -140,34 +129,7 @@ put_field_value(struct rewrite *r, struct span text)
 }
 
 enum rc
-rewrite_seal(struct rewrite *r, struct span token)
-{
-	const struct body_slot *s = next(r);
-	enum rc rc;
-
-	if ((rc = copy_up_to(r, s->start)) != RC_OK)
-		return (rc);
-	switch (r->syntax) {
-	case REWRITE_JSON:
-		rc = put_quoted(r, token);
-		break;
-	case REWRITE_FORM:
-		rc = put_form(r, s, token);
-		break;
-	case REWRITE_HEAD:
-		rc = put_field_value(r, token);
-		break;
-	case REWRITE_NONE:
-		rc = RC_SYNTAX;
-		break;
-	}
-	r->copied = s->end;
-	r->at++;
-	return (rc);
-}
-
-enum rc
-rewrite_open(struct rewrite *r, enum body_value_type type, struct span text)
+rewrite_replace(struct rewrite *r, enum body_value_type type, struct span text)
 {
 	const struct body_slot *s = next(r);
 	enum rc rc;

@@ -51,13 +51,13 @@ size_t rewrite_growth(const struct rewrite *, size_t end);
 /* The round's answers begin again with the first slot. */
 void rewrite_restart(struct rewrite *);
 
-/* The next slot: stays as it is; becomes a token; becomes opened text.
- * RC_OK, RC_LIMIT, RC_NOMEM; rewrite_open also RC_SYNTAX: such text cannot
- * stand there, nothing was done (keep it then). */
+/* The next slot stays as it is, or becomes this text (a token, an opened
+ * value), written as its place needs it.  RC_OK, RC_LIMIT, RC_NOMEM;
+ * rewrite_replace also RC_SYNTAX: such text cannot stand there, nothing was
+ * done (keep it then). */
 enum rc rewrite_keep(struct rewrite *) must_check;
-enum rc rewrite_seal(struct rewrite *, struct span token) must_check;
-enum rc rewrite_open(struct rewrite *, enum body_value_type, struct span text)
-    must_check;
+enum rc rewrite_replace(struct rewrite *, enum body_value_type,
+    struct span text) must_check;
 
 /* Every slot has its answer: the text up to `end` is copied and the round is
  * over.  drop: the window loses what was copied. */

@@ -180,7 +180,7 @@ take_sealed(struct transform *t, const struct rpc_value *body, size_t i,
 	if (!body_token_whole(item.bytes))
 		return (RC_SYNTAX);
 	t->counts.sealed++;
-	return (rewrite_seal(r, item.bytes));
+	return (rewrite_replace(r, BODY_VALUE_STRING, item.bytes));
 }
 
 static enum body_value_type
@@ -201,7 +201,7 @@ take_opened(struct transform *t, const struct rpc_value *body, size_t i,
 	if (rpc_opened_at(body, i, &item) != RC_OK)
 		return (RC_SYNTAX);
 	if (item.status == RPC_OPEN_OK)
-		rc = rewrite_open(r, value_type(item.type), item.bytes);
+		rc = rewrite_replace(r, value_type(item.type), item.bytes);
 	if (rc == RC_OK)
 		t->counts.opened++;
 	if (rc != RC_SYNTAX)

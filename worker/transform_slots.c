@@ -106,7 +106,7 @@ selection_of(const struct relay_selections *of, struct span name)
 	size_t i;
 
 	for (i = 0; i < of->n; i++)
-		if (span_eq_case(name, of->v[i]->selector))
+		if (relay_field_is(name, of->v[i]->selector))
 			break;
 	return (i);
 }

@@ -260,6 +260,17 @@ net_stream_received_total(const struct net_stream *s)
 	return (s->received);
 }
 
+bool
+net_stream_take_back(struct net_stream *s, uint64_t mark, struct buffer *to)
+{
+	obj_check(s, NET_STREAM_MAGIC);
+	/* A record may be half out. */
+	if (s->sent != mark || s->retry_len != 0 || buffer_len(&s->out) == 0)
+		return (false);
+	buffer_move(to, &s->out);
+	return (true);
+}
+
 void
 net_stream_flush(struct net_stream *s)
 {

@@ -123,6 +123,13 @@ size_t net_stream_unsent(const struct net_stream *);
 uint64_t net_stream_sent_total(const struct net_stream *);
 uint64_t net_stream_received_total(const struct net_stream *);
 
+/*
+ * All that is queued changes over to *to, if nothing was taken by the kernel
+ * since net_stream_sent_total was `mark`: then the peer has no byte of it.
+ * False: some of it has left, or may have.
+ */
+bool net_stream_take_back(struct net_stream *, uint64_t mark, struct buffer *to);
+
 /* Try to write now instead of at idle.  May call on_error or on_drained. */
 void net_stream_flush(struct net_stream *);
 

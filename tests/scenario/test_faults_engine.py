@@ -6,6 +6,7 @@ sealed, no answer holds anything but what was sent."""
 import os
 import shutil
 import signal
+import threading
 import time
 
 import msgpack
@@ -14,6 +15,7 @@ import pytest
 from conftest import PREFIX, Origin, Process, Stack, route, sanitizer_check, until
 from faults import fault_load, use_engines                              # noqa: F401
 from lying_engine import HangUp, LyingEngine, frame
+from scripted_origin import OK, ScriptedOrigin
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]
 SHORT_MS, LONG_MS = 400, 3000       # engine_timeout_ms: of lies, of what must succeed
@@ -214,6 +216,49 @@ def test_an_engine_that_is_slow_but_in_time(patient, fault_load):
             liar.holding.clear()
             load.wait_right(4)
         load.recovered()
+
+
+# ---- an origin's connection ends while the engine works ------------------------------
+
+def test_a_post_is_sent_again_when_no_byte_of_it_had_left(patient, ca):
+    """The answer of the engine and the end of the kept connection are there when
+    the workers look again: what was queued to it goes to another one, once."""
+    stack, liar, _ = patient
+    seen, bye, said = [], threading.Event(), threading.Event()
+
+    def script(peer):
+        while True:
+            seen.append((peer.number, peer.request()[1]))
+            peer.send(OK)
+            if len(seen) == 1:
+                bye.wait(30)
+                peer.half_close()
+                said.set()
+                return
+    origin = ScriptedOrigin(ca, script)
+    stack.relay("kept.relay.test", origin, PAY)
+    workers = [c["pid"] for c in stack.status()["children"] if c["name"].startswith("worker")]
+    with stack.connect("kept.relay.test") as c:
+        assert c.request("POST", "/pay", b'{"card":{"number":"1"}}').status == 200
+        liar.holding.set()
+        body = b'{"card":{"number":"2"}}'
+        c.send(c.head("POST", "/pay", [("Content-Type", "application/json"),
+                                       ("Content-Length", len(body))]) + body)
+        until("the engine's answer is kept back", lambda: liar.held == 1)
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            liar.holding.clear()
+            until("it is on its way", lambda: liar.held == 0)
+            bye.set()
+            assert said.wait(30)
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+        assert c.reply("POST").status == 200
+    assert [n for n, _ in seen] == [1, 2] and seen[1][1].startswith(b'{"card":{"number":"ev:')
+    origin.close()
+    assert origin.faults == []
 
 
 # ---- two engines, one dies -------------------------------------------------------------

@@ -197,11 +197,12 @@ def shown(stack, api, *names):
 def test_fields_of_a_request_without_body_are_sealed(shared, api):
     shared.get(HOST, "/header?q=1", fields=[
         ("A", "1"), ("x-card", "4111 1111"), ("B", "x-card"), ("X-CARD", "a, b"), ("Cookie", "c=d"),
-        ("X-Cards", "no"), ("X-Card", "")])
+        ("X-Cards", "no"), ("X-Card", ""), ("x_card", "as CGI has it")])
     assert api.last().line == b"GET /header?q=1 HTTP/1.1"
     assert shown(shared, api, "a", "b", "x-card", "cookie", "x-cards") == [
         ("A", "1"), ("x-card", "[string:4111 1111]"), ("B", "x-card"), ("X-CARD", "[string:a, b]"),
         ("Cookie", "[string:c=d]"), ("X-Cards", "no"), ("X-Card", "[string:]")]
+    assert shown(shared, api, "x_card") == [("x_card", "[string:as CGI has it]")]
     assert api.last().all("Content-Length") == []
     shared.get(BLANK, "/header", fields=[("X-Card", ""), ("X-Card", "1")])
     assert shown(shared, api, "x-card") == [("X-Card", ""), ("X-Card", "[string:1]")]

@@ -185,7 +185,7 @@ test_reserved_header_names(void **state)
 		"accept-encoding", "range", "x-forwarded-for",
 		"x-forwarded-host", "x-forwarded-proto", "api-key",
 		"x-evervault-api-key", "x-evervault-ctx",
-		"x-evervault-error-code", "Content-Length", "HOST", "Te",
+		"x-evervault-error-code", "Content-Length", "content_length", "HOST", "Te",
 	};
 	char json[512];
 
@@ -326,6 +326,9 @@ test_action_lists(void **state)
 	assert_false(relay_actions_select(a, 2, RELAY_SELECT_FORM));
 	assert_false(relay_actions_select(a, 0, RELAY_SELECT_JSON));
 	assert_true(relay_actions_name_field(a, 2, SPAN_LIT("x-CARD")));
+	assert_true(relay_actions_name_field(a, 2, SPAN_LIT("X_Card")));
+	assert_false(relay_actions_name_field(a, 2, SPAN_LIT("x-cards")));
+	assert_false(relay_actions_name_field(a, 2, SPAN_LIT("x.card")));
 	assert_false(relay_actions_name_field(a, 2, SPAN_LIT("$.a")));
 	assert_false(relay_actions_name_field(a, 2, SPAN_LIT("x-car")));
 	assert_false(relay_actions_encrypt(a, 2));

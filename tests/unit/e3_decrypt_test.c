@@ -248,22 +248,9 @@ static void
 seal_as(struct fixture *f, enum rpc_curve curve, struct span role,
     char text[512])
 {
-	struct rpc_encrypt e = { .app = SPAN_LIT(FIXTURE_APP), .curve = curve,
-	    .n_fields = 1 };
-	struct rpc_field field = { .type = RPC_FIELD_STRING,
-	    .bytes = SPAN_LIT("4111"), .role = role };
-	struct rpc_sealed sealed;
-	struct buffer b;
-	struct reply r;
-
-	buffer_init(&b, 0, true);
-	rpc_encrypt_put(&b, &e);
-	assert_int_equal(rpc_encrypt_put_field(&b, &field), RC_OK);
-	fixture_call(f, "Encrypt", &b, &r);
-	assert_int_equal(r.status, RPC_STATUS_OK);
-	assert_int_equal(rpc_sealed_at(r.frames[0].body, 0, &sealed), RC_OK);
-	assert_true(span_copy(sealed.bytes, text, 512));
-	reply_fini(&r);
+	fixture_seal_field(f, FIXTURE_APP, curve, &(struct rpc_field){
+	    .type = RPC_FIELD_STRING, .bytes = SPAN_LIT("4111"), .role = role },
+	    text, 512);
 }
 
 /* Only what was sealed with this very role opens where a role is asked for;

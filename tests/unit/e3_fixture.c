@@ -208,16 +208,23 @@ void
 fixture_seal(struct fixture *f, const char *app, enum rpc_curve curve,
     enum rpc_field_type type, const char *value, char *text, size_t size)
 {
+	fixture_seal_field(f, app, curve, &(struct rpc_field){ .type = type,
+	    .bytes = span_of(value) }, text, size);
+}
+
+void
+fixture_seal_field(struct fixture *f, const char *app, enum rpc_curve curve,
+    const struct rpc_field *field, char *text, size_t size)
+{
 	struct rpc_encrypt e = { .app = span_of(app), .curve = curve,
 	    .n_fields = 1 };
-	struct rpc_field field = { .type = type, .bytes = span_of(value) };
 	struct rpc_sealed sealed;
 	struct buffer b;
 	struct reply r;
 
 	buffer_init(&b, 0, true);
 	rpc_encrypt_put(&b, &e);
-	assert_int_equal(rpc_encrypt_put_field(&b, &field), RC_OK);
+	assert_int_equal(rpc_encrypt_put_field(&b, field), RC_OK);
 	fixture_call(f, "Encrypt", &b, &r);
 	assert_int_equal(r.status, RPC_STATUS_OK);
 	assert_int_equal(rpc_sealed_at(r.frames[0].body, 0, &sealed), RC_OK);

@@ -51,6 +51,8 @@ struct e3_call *fixture_begin(struct fixture *, const char *op,
 /* One value sealed to text[size] (NUL terminated). */
 void fixture_seal(struct fixture *, const char *app, enum rpc_curve,
     enum rpc_field_type, const char *value, char *text, size_t size);
+void fixture_seal_field(struct fixture *, const char *app, enum rpc_curve,
+    const struct rpc_field *, char *text, size_t size);
 /* One token opened; value[size] is NUL terminated. */
 enum rpc_open_status fixture_open(struct fixture *, const char *app,
     struct span token, enum rpc_field_type *, char *value, size_t size);

@@ -168,6 +168,46 @@ test_move(void **state)
 	}
 }
 
+/* What is queued comes back as long as no byte of it has left. */
+static void
+test_take_back(void **state)
+{
+	struct buffer back;
+	struct pair p;
+	uint64_t mark;
+
+	(void)state;
+	for (size_t i = 0; i < STREAM_KINDS; i++) {
+		kind_open(&p, &stream_kinds[i], TINY_SNDBUF);
+		buffer_init(&back, 0, true);
+		assert_false(net_stream_take_back(p.client.s, 0, &back));
+		end_send(&p.client, "sent");
+		net_stream_flush(p.client.s);
+		mark = net_stream_sent_total(p.client.s);
+		assert_int_equal(mark, 4);
+		end_send(&p.client, "head");
+		end_send(&p.client, "body");
+		assert_false(net_stream_take_back(p.client.s, 0, &back));
+		assert_true(net_stream_take_back(p.client.s, mark, &back));
+		assert_string_equal(buffer_cstr(&back), "headbody");
+		assert_int_equal(net_stream_unsent(p.client.s), 0);
+		/* The stream goes on as if it had never been queued. */
+		assert_int_equal(net_stream_write_buffer(p.client.s, &back), RC_OK);
+		while (buffer_len(&p.server.got) < 12)
+			loop_turn(p.loop, true);
+		assert_true(end_got(&p.server, "sentheadbody"));
+		/* A part has left, perhaps a part of a record. */
+		mark = net_stream_sent_total(p.client.s);
+		net_stream_read_pause(p.server.s);
+		end_send_pattern(&p.client, 1000000);
+		pair_settle(&p);
+		assert_true(net_stream_unsent(p.client.s) != 0);
+		assert_false(net_stream_take_back(p.client.s, mark, &back));
+		buffer_fini(&back);
+		pair_close(&p);
+	}
+}
+
 /* Bytes between the two ends pass one at a time. */
 struct pump {
 	int	a, b;
@@ -548,6 +588,7 @@ main(void)
 		cmocka_unit_test(test_megabyte_both_ways),
 		cmocka_unit_test(test_append_while_blocked),
 		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_take_back),
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_handshake_cut_anywhere),
 		cmocka_unit_test(test_pause_and_high_water),

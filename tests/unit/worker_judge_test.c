@@ -451,6 +451,13 @@ test_upgrades(void **state)
 		GOES(GET("/") PLAIN "Connection: Upgrade\r\n"
 		    "Upgrade: websocket, h2c\r\n", "plain.test", "",
 		    REWRITE_NONE, ""),
+		GOES(GET("/") PLAIN "Connection: Upgrade\r\n"
+		    "Upgrade: TLS/1.0, HTTP/1.1\r\n", "plain.test", "",
+		    REWRITE_NONE, ""),
+		GOES(GET("/") PLAIN "Connection: Upgrade\r\nUpgrade: h2c/1\r\n",
+		    "plain.test", "", REWRITE_NONE, ""),
+		GOES(GET("/") PLAIN "Connection: Upgrade\r\nUpgrade: HTTP/2.0\r\n",
+		    "plain.test", "", REWRITE_NONE, ""),
 		GOES(GET("/head") SHOP "Connection: Upgrade\r\nUpgrade: h2c\r\n",
 		    "shop.test", "/head", REWRITE_NONE, "head "),
 		GOES(GET("/") PLAIN "Upgrade: websocket\r\n", "plain.test", "",

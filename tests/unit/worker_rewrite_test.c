@@ -105,13 +105,13 @@ answer(struct rewrite *r, char what)
 	case 'k':
 		return (rewrite_keep(r));
 	case 's':
-		return (rewrite_seal(r, SPAN_LIT(TOKEN)));
+		return (rewrite_replace(r, BODY_VALUE_STRING, SPAN_LIT(TOKEN)));
 	case 'v':
-		return (rewrite_open(r, BODY_VALUE_STRING, SPAN_LIT("v")));
+		return (rewrite_replace(r, BODY_VALUE_STRING, SPAN_LIT("v")));
 	case '1':
-		return (rewrite_open(r, BODY_VALUE_NUMBER, SPAN_LIT("1")));
+		return (rewrite_replace(r, BODY_VALUE_NUMBER, SPAN_LIT("1")));
 	default:
-		rc = rewrite_open(r, BODY_VALUE_STRING, SPAN_LIT("\xff\n"));
+		rc = rewrite_replace(r, BODY_VALUE_STRING, SPAN_LIT("\xff\n"));
 		return (rc != RC_SYNTAX ? rc : rewrite_keep(r));
 	}
 }
@@ -284,7 +284,7 @@ test_refused_text(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		start(&f, bad[i].syntax, "<[\"x\"]>", 0);
-		assert_int_equal(rewrite_open(&f.r, BODY_VALUE_STRING, bad[i].text),
+		assert_int_equal(rewrite_replace(&f.r, BODY_VALUE_STRING, bad[i].text),
 		    RC_SYNTAX);
 		assert_int_equal(f.r.at, 0);
 		assert_int_equal(rewrite_keep(&f.r), RC_OK);
@@ -293,7 +293,8 @@ test_refused_text(void **state)
 		stop(&f);
 	}
 	start(&f, REWRITE_NONE, "<[x]>", 0);
-	assert_int_equal(rewrite_seal(&f.r, SPAN_LIT(TOKEN)), RC_SYNTAX);
+	assert_int_equal(rewrite_replace(&f.r, BODY_VALUE_STRING, SPAN_LIT(TOKEN)),
+	    RC_SYNTAX);
 	stop(&f);
 }
 
