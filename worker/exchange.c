@@ -424,8 +424,7 @@ static void
 make_room(struct exchange *x)
 {
 	if (x->request == REQUEST_COLLECT && x->reader.kind == HTTP_BODY_LENGTH)
-		conn_input_high(x->conn, x->reader.left < EXCHANGE_PIECE_BYTES ?
-		    (size_t)x->reader.left : EXCHANGE_PIECE_BYTES);
+		conn_input_high(x->conn, exchange_enough(x));
 }
 
 /* The caller may: ask for a connection, and begin to read. */

@@ -183,6 +183,10 @@ void exchange_on_deadline(void *);
 /* The request body comes slower than conf's min_body_rate. */
 bool exchange_client_too_slow(const struct exchange *);
 
+/* How much of a body with work is worth taking out of the stream's input: all
+ * that is left of it, or a piece that can be sealed while the rest comes. */
+size_t exchange_enough(const struct exchange *);
+
 /* exchange_request.c; false: the exchange is gone, or begins again with
  * another origin connection: nothing is left to do */
 bool exchange_request_pump(struct exchange *);

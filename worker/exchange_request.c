@@ -100,6 +100,23 @@ refuse_body(struct exchange *x, enum error_code code, const char *detail)
 	return (false);
 }
 
+/* The one action of this request can work on a body while it comes. */
+static bool
+in_pieces(const struct exchange *x)
+{
+	return (x->syntax == REWRITE_JSON && x->route->n_request == 1 &&
+	    transform_streams(&x->route->request[0]) &&
+	    x->relay->mismatch_request != RELAY_MISMATCH_FORWARD);
+}
+
+size_t
+exchange_enough(const struct exchange *x)
+{
+	/* At most body_limit: the head was judged. */
+	return (x->reader.left > EXCHANGE_PIECE_BYTES && in_pieces(x) ?
+	    EXCHANGE_PIECE_BYTES : (size_t)x->reader.left);
+}
+
 /*
  * A body of known length stands in the stream's input until it is whole, or
  * enough for a piece, and then moves: it is not copied.  False: wait.
@@ -111,7 +128,7 @@ take_length(struct exchange *x, struct buffer *in, enum rc *rc)
 	size_t n = buffer_len(in) < left ? buffer_len(in) : (size_t)left;
 
 	*rc = RC_MORE;
-	if (n < left && n < EXCHANGE_PIECE_BYTES)
+	if (n < exchange_enough(x))
 		return (false);
 	if (n == buffer_len(in) && buffer_len(&x->body) == 0) {
 		buffer_move(&x->body, in);
@@ -159,9 +176,7 @@ seal_piece(struct exchange *x)
 	    transform_is_pending(x->transform))
 		return (true);
 	if (x->transform == NULL) {
-		if (x->route->n_request != 1 || x->syntax != REWRITE_JSON ||
-		    !transform_streams(a) ||
-		    x->relay->mismatch_request == RELAY_MISMATCH_FORWARD)
+		if (!in_pieces(x))
 			return (true);
 		x->transform = exchange_transform(x, a, x->syntax, &x->head,
 		    &x->body, true, on_sealed);
