@@ -165,6 +165,12 @@ fault_of(const struct option *o, const char *folder, const char *value)
 		return (check_server_name(value));
 	case CHECK_CIDR:
 		return (check_cidr(value));
+	case CHECK_HOST_PORT:
+		return (check_host_port(value, false));
+	case CHECK_SIGNATURES:
+		return (strcmp(value, "changes") == 0 ||
+		    strcmp(value, "all") == 0 ? NULL :
+		    "must be changes or all");
 	}
 	return ("cannot be checked");
 }

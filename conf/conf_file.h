@@ -88,6 +88,7 @@ struct conf {
 
 	char			**engines;	/* engine = { "unix:...", "host:port" } */
 	size_t			n_engines;
+	bool			engine_announced; /* those of relay:engines too */
 	unsigned		engine_links;	/* links per engine and worker, 2 */
 	unsigned		engine_timeout_ms; /* one call, 5000 */
 	unsigned		link_stall_ms;	/* 10000 */
@@ -142,10 +143,15 @@ struct conf_e3 {
 	char			*helper_socket;	/* unix path, relayctl -> helper */
 	char			*name;		/* announced engine name */
 	unsigned		threads;	/* crypto threads; 0: cores - 1, >= 1 */
-	unsigned		secure_heap_kib; /* 1024, a power of two */
+	unsigned		secure_heap_kib; /* 4096, a power of two */
 	unsigned		max_links;	/* 256 */
 	unsigned		max_queue;	/* calls waiting, 4096 */
 	unsigned		auth_cache_s;	/* how long hashes may be kept, 5 */
+	unsigned		app_fields_per_s; /* 0: no limit */
+	unsigned		app_calls;	/* one app's calls at once, 2048 */
+	char			*rpc_signatures; /* "changes" or "all" */
+	char			*announce;	/* host:port, or empty */
+	char			*statistics_file; /* empty: in state_dir */
 	bool			require_replica; /* false */
 	struct conf_redis	redis;
 };

@@ -35,7 +35,9 @@ enum option_check {
 	CHECK_BIND,		/* unix:PATH or IP:port */
 	CHECK_SOCKET,		/* a path short enough for a Unix socket */
 	CHECK_SERVER_NAME,	/* host name, *.name, or IP */
-	CHECK_CIDR		/* IP or IP/bits */
+	CHECK_CIDR,		/* IP or IP/bits */
+	CHECK_HOST_PORT,	/* name or IP, and port */
+	CHECK_SIGNATURES	/* "changes" or "all" */
 };
 
 /* Flags of an option. */

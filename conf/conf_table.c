@@ -133,6 +133,8 @@ static const struct option relay_options[] = {
 	TEXTS("engine", AT(engines), AT(n_engines), CHECK_LINK, 0,
 	    "unix:/run/relay/e3.sock",
 	    "Engines to use, as unix:PATH or host:port."),
+	FLAG("engine_announced", AT(engine_announced), "true",
+	    "Use engines that announce themselves in Redis, too."),
 	UINT("engine_links", AT(engine_links), "2", 1, 16, "links",
 	    "Links from each worker to each engine."),
 	UINT("engine_timeout_ms", AT(engine_timeout_ms), "5000", 100, 600000,
@@ -244,7 +246,7 @@ static const struct option e3_options[] = {
 	    "Crypto threads.  0: one less than there are cores, at least 1."),
 	{ .name = "secure_heap_kib", .type = OPTION_UINT,
 	  .check = CHECK_POWER_OF_2, .at = AT3(secure_heap_kib),
-	  .def = "1024", .min = 64, .max = 1u << 20, .unit = "KiB",
+	  .def = "4096", .min = 64, .max = 1u << 20, .unit = "KiB",
 	  .help = "Locked memory for keys; a power of two.  RLIMIT_MEMLOCK "
 	  "must allow it." },
 	UINT("max_links", AT3(max_links), "256", 1, 65536, "links",
@@ -253,6 +255,23 @@ static const struct option e3_options[] = {
 	    "Most calls waiting for a crypto thread."),
 	UINT("auth_cache_s", AT3(auth_cache_s), "5", 0, 60, "seconds",
 	    "How long a worker may remember that an API key is good."),
+	UINT("app_fields_per_s", AT3(app_fields_per_s), "0", 0, 1u << 30,
+	    "fields per second", "Most values of one app, sealed and opened.  "
+	    "Over it calls are refused (429 rate-limited).  0: no limit."),
+	UINT("app_calls", AT3(app_calls), "2048", 1, 1u << 20, "calls",
+	    "Most calls of one app at once, waiting ones too."),
+	{ .name = "rpc_signatures", .type = OPTION_TEXT,
+	  .check = CHECK_SIGNATURES, .at = AT3(rpc_signatures),
+	  .def = "changes", .help = "Which calls must be signed by the "
+	  "caller's link key: \"changes\", those that change keys; \"all\", "
+	  "every call." },
+	TEXT("announce", AT3(announce), CHECK_HOST_PORT, 0, NULL,
+	    "How the workers of other machines reach this engine, as "
+	    "host:port; announced in Redis while the engine is ready.  Empty: "
+	    "announced without an address."),
+	PATH("statistics_file", AT3(statistics_file), CHECK_NONE, 0, NULL,
+	    "File for the engine's statistics, JSON, written every 5 seconds.  "
+	    "Empty: statistics.json in state_dir."),
 	FLAG("require_replica", AT3(require_replica), "false",
 	    "A new key counts as made only when Redis has its sealed record "
 	    "too."),

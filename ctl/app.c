@@ -11,16 +11,17 @@
 
 #define NAME_BYTES_MAX	64	/* a label for people; the engine's limit */
 
-static void
-put_create(const struct ctl *ctl, struct buffer *body)
+static enum ctl_exit
+put_create(void *arg, struct engine_client *engine, struct buffer *body)
 {
-	if (ctl->args.n_operands == 0) {
+	const struct ctl *ctl = arg;
+
+	(void)engine;
+	if (ctl->args.n_operands == 0)
 		rpc_put_map(body, 0);
-		return;
-	}
-	rpc_put_map(body, 1);
-	rpc_put_str(body, "name");
-	rpc_put_str(body, ctl->args.operands[0]);
+	else
+		rpc_pack(body, RPC_STR("name", ctl->args.operands[0]));
+	return (CTL_DONE);
 }
 
 static enum ctl_exit
@@ -47,6 +48,12 @@ print_created(const struct ctl *ctl, const struct record_commit *r)
 enum ctl_exit
 ctl_app_create(struct ctl *ctl)
 {
+	const struct record_change change = {
+		.op = RPC_OP_CREATE_APP,
+		.put_body = put_create,
+		.arg = ctl,
+		.failed = "; nothing was created",
+	};
 	struct record_commit r;
 	enum ctl_exit status;
 
@@ -60,8 +67,7 @@ ctl_app_create(struct ctl *ctl)
 			return (CTL_USAGE);
 		}
 	}
-	status = record_commit(ctl, RPC_OP_CREATE_APP, NULL, put_create, &r);
-	if (status != CTL_DONE)
+	if ((status = record_commit(ctl, &change, &r)) != CTL_DONE)
 		return (status);
 	if ((status = print_created(ctl, &r)) != CTL_DONE)
 		ctl_error("app %s was created", r.app);

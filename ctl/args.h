@@ -23,8 +23,9 @@ struct args_flag {
 	enum args_value	value;
 };
 
-#define ARGS_OPTIONS_MAX	64	/* a person types them */
-#define ARGS_OPERANDS_MAX	16
+/* A person types them; up to 255 are shares of a root key. */
+#define ARGS_OPTIONS_MAX	272
+#define ARGS_OPERANDS_MAX	256
 
 struct args {
 	size_t		n_options;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "conf/conf_file.h"
 #include "ctl/args.h"
@@ -43,6 +44,31 @@ enum ctl_exit ctl_conf(struct ctl *) must_check;
 /* The e3.conf that relay.conf names; CTL_USAGE when it names none. */
 enum ctl_exit ctl_conf_e3(struct ctl *) must_check;
 
+/* The file of the root key: --root-key, else what e3.conf says.  CTL_DONE with
+ * *path (a view), or CTL_USAGE told: there is none that is a file. */
+enum ctl_exit ctl_root_key_path(struct ctl *, const char **path) must_check;
+
+/* mkdir -p of the folder of path, or of path itself, mode 0755; an error is
+ * told. */
+enum ctl_exit ctl_make_folders(const char *path, bool itself) must_check;
+
+/* The root key's bytes: CTL_DONE, or told: no file, not 32 bytes, or others
+ * may read it. */
+#define CTL_ROOT_KEY_BYTES	32
+enum ctl_exit ctl_root_key_read(const char *path,
+    uint8_t out[CTL_ROOT_KEY_BYTES]) must_check;
+
+/* SIGINT, SIGTERM and SIGHUP wait while this is on: for the moments between a
+ * first file and the last. */
+void ctl_hold_signals(bool on);
+
+/* Where the program `name` of sbin is: beside us, as `make install` puts it,
+ * else the configured place.  The caller frees it. */
+char *ctl_program_path(const char *name);
+
+/* CTL_USAGE, told, when an operand is no app id. */
+enum ctl_exit ctl_app_operand(const char *) must_check;
+
 /* A whole file, or stdin for "-".  CTL_USAGE when it cannot be read. */
 enum ctl_exit ctl_read_input(const char *path, size_t max, bool sensitive,
     struct buffer *out) must_check;
@@ -58,8 +84,13 @@ typedef enum ctl_exit ctl_command(struct ctl *);
 ctl_command ctl_init, ctl_check, ctl_explain, ctl_select;
 ctl_command ctl_relay_put, ctl_relay_get, ctl_relay_list, ctl_relay_rm;
 ctl_command ctl_app_create, ctl_app_list;
+ctl_command ctl_app_rotate, ctl_app_pairs, ctl_app_activate, ctl_app_retire;
+ctl_command ctl_app_destroy;
 ctl_command ctl_key_create, ctl_key_list, ctl_key_revoke;
-ctl_command ctl_encrypt, ctl_decrypt;
+ctl_command ctl_role_put, ctl_role_list, ctl_role_get, ctl_role_rm;
+ctl_command ctl_encrypt, ctl_decrypt, ctl_rewrap;
+ctl_command ctl_root_rotate, ctl_link_renew, ctl_link_revoke;
+ctl_command ctl_backup, ctl_restore;
 ctl_command ctl_status, ctl_reload, ctl_sync;
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "ctl/ctl.h"
 #include "ctl/engine_client.h"
+#include "ctl/open_status.h"
 #include "lib/body/json_write.h"
 #include "lib/rpc/message.h"
 
@@ -26,26 +27,6 @@ struct opening {
 	char			first[64];	/* why, of the first of those */
 	size_t			first_at;
 };
-
-static const char *
-open_status_name(enum rpc_open_status status)
-{
-	switch (status) {
-	case RPC_OPEN_OK:
-		return ("ok");
-	case RPC_OPEN_NOT_A_TOKEN:
-		return ("not-a-token");
-	case RPC_OPEN_WRONG_APP_OR_CHANGED:
-		return ("wrong-app-or-changed");
-	case RPC_OPEN_FORBIDDEN:
-		return ("forbidden");
-	case RPC_OPEN_TOO_OLD:
-		return ("too-old");
-	case RPC_OPEN_DEBUG:
-		return ("debug");
-	}
-	return ("unknown");
-}
 
 static const char *
 type_name(enum rpc_field_type type)

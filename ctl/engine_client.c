@@ -419,6 +419,7 @@ engine_client_tell(enum rpc_op op, enum rc rc, enum rpc_status status)
 	case RPC_STATUS_OVERLOADED:
 	case RPC_STATUS_CONFLICT:
 	case RPC_STATUS_CANCELLED:
+	case RPC_STATUS_RATE_LIMITED:
 	case RPC_STATUS_INTERNAL:
 	case RPC_STATUSES:
 		break;

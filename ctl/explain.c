@@ -19,26 +19,6 @@
 #define PROGRAM		"relay-worker"
 #define ARGS_MAX	16
 
-/* In ../sbin of our own folder, where `make install` puts it beside us, else
- * in the configured place. */
-static char *
-program_path(void)
-{
-	char self[PATH_MAX], *slash, *path;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n > 0) {
-		self[n] = '\0';
-		if ((slash = strrchr(self, '/')) != NULL)
-			*slash = '\0';
-		path = xasprintf("%s/../sbin/" PROGRAM, self);
-		if (access(path, X_OK) == 0)
-			return (path);
-		free(path);
-	}
-	return (xstrdup(SBINDIR "/" PROGRAM));
-}
-
 /* The live record of a host, by the feed's socket: a path to read it at. */
 static enum ctl_exit
 live_relay(struct ctl *ctl, const char *host, char **path)
@@ -70,7 +50,7 @@ static enum ctl_exit
 run(struct ctl *ctl, const char *path, const char *host)
 {
 	const char *name = ctl->args.operands[0];
-	char *program = program_path();
+	char *program = ctl_program_path(PROGRAM);
 	const char *argv[ARGS_MAX] = { PROGRAM, "--explain",
 	    ctl->args.operands[1], "--relay", path, "--relay-name", name };
 	size_t n = 7;

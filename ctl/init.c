@@ -21,9 +21,7 @@
 #include "lib/base/secret.h"
 #include "lib/body/json_write.h"
 
-#define ROOT_KEY_BYTES	32
 #define FILES_MAX	32
-#define CREDENTIAL	"credential:"
 
 static const char *const roles[] = {
 	"engine", "worker", "feed", "helper", "pulse", "admin",
@@ -64,7 +62,8 @@ find_link_dir(struct ctl *ctl, struct init *in)
 	enum ctl_exit status;
 
 	in->link_dir = args_get(&ctl->args, "link-dir");
-	if (in->link_dir != NULL && args_get(&ctl->args, "root-key") != NULL)
+	if (in->link_dir != NULL && (args_has(&ctl->args, "root-key") ||
+	    args_has(&ctl->args, "no-root-key")))
 		return (CTL_DONE);	/* no configuration is needed */
 	if ((status = ctl_conf(ctl)) != CTL_DONE)
 		return (status);
@@ -79,6 +78,8 @@ find_root_key(struct ctl *ctl, struct init *in)
 {
 	enum ctl_exit status;
 
+	if (args_has(&ctl->args, "no-root-key"))
+		return (CTL_DONE);	/* restore brings it, or has */
 	in->root_key = args_get(&ctl->args, "root-key");
 	if (in->root_key != NULL)
 		return (CTL_DONE);
@@ -86,12 +87,6 @@ find_root_key(struct ctl *ctl, struct init *in)
 		return (CTL_DONE);	/* the engine is on another machine */
 	if ((status = ctl_conf_e3(ctl)) != CTL_DONE)
 		return (status);
-	if (strncmp(ctl->conf_e3->root_key, CREDENTIAL,
-	    strlen(CREDENTIAL)) == 0) {
-		ctl_error("%s: option 'root_key' is a credential of systemd: "
-		    "name a file with --root-key", ctl->conf->engine_conf);
-		return (CTL_USAGE);
-	}
 	if (args_get(&ctl->args, "link-dir") == NULL &&
 	    strcmp(ctl->conf_e3->link_dir, in->link_dir) != 0) {
 		ctl_error("option 'link_dir' differs between %s and %s: name "
@@ -99,8 +94,7 @@ find_root_key(struct ctl *ctl, struct init *in)
 		    ctl->conf->engine_conf);
 		return (CTL_USAGE);
 	}
-	in->root_key = ctl->conf_e3->root_key;
-	return (CTL_DONE);
+	return (ctl_root_key_path(ctl, &in->root_key));
 }
 
 static enum ctl_exit
@@ -171,31 +165,6 @@ refuse_existing(const struct init *in)
 }
 
 /* ---- making --------------------------------------------------------------------------- */
-
-/* mkdir -p of the folder of path, or of path itself. */
-static enum ctl_exit
-make_folders(const char *path, bool itself)
-{
-	char *copy = xstrdup(path), *p;
-	enum ctl_exit status = CTL_DONE;
-
-	for (p = copy + 1; status == CTL_DONE && *p != '\0'; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-			status = CTL_FAILED;
-		if (status == CTL_DONE)
-			*p = '/';
-	}
-	if (status == CTL_DONE && itself && mkdir(copy, 0755) < 0 &&
-	    errno != EEXIST)
-		status = CTL_FAILED;
-	if (status != CTL_DONE)
-		ctl_error("%s: %s", copy, strerror(errno));
-	free(copy);
-	return (status);
-}
 
 /* path: moved. */
 static enum ctl_exit
@@ -295,13 +264,13 @@ make_links(struct init *in)
 static enum ctl_exit
 make_root_key(struct init *in)
 {
-	uint8_t bytes[ROOT_KEY_BYTES];
+	uint8_t bytes[CTL_ROOT_KEY_BYTES];
 	enum ctl_exit status;
 	struct buffer key;
 
 	if (in->root_key == NULL)
 		return (CTL_DONE);
-	if ((status = make_folders(in->root_key, false)) != CTL_DONE)
+	if ((status = ctl_make_folders(in->root_key, false)) != CTL_DONE)
 		return (status);
 	buffer_init(&key, 0, true);
 	random_bytes(bytes, sizeof(bytes));
@@ -367,7 +336,7 @@ ctl_init(struct ctl *ctl)
 
 	if ((status = find_places(ctl, &in)) != CTL_DONE ||
 	    (status = refuse_existing(&in)) != CTL_DONE ||
-	    (status = make_folders(in.link_dir, true)) != CTL_DONE)
+	    (status = ctl_make_folders(in.link_dir, true)) != CTL_DONE)
 		return (status);
 	if ((status = make_links(&in)) != CTL_DONE ||
 	    (status = make_root_key(&in)) != CTL_DONE)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/bio.h>
 #include <openssl/ec.h>
@@ -171,6 +172,51 @@ link_ca_new(const char *name, struct link_ca **out)
 	return (RC_IO);
 }
 
+/* Takes what it can read; the PEM text is a view. */
+static X509 *
+read_cert(struct span pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.len);
+	X509 *cert = NULL;
+
+	if (bio != NULL)
+		cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	BIO_free(bio);
+	return (cert);
+}
+
+static EVP_PKEY *
+read_key(struct span pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.len);
+	EVP_PKEY *key = NULL;
+
+	if (bio != NULL)
+		key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	BIO_free(bio);
+	return (key);
+}
+
+enum rc
+link_ca_load(struct span cert_pem, struct span key_pem, struct link_ca **out)
+{
+	struct link_ca *ca = xcalloc(1, sizeof(*ca));
+
+	*out = NULL;
+	ca->magic = LINK_CA_MAGIC;
+	ERR_clear_error();
+	ca->cert = read_cert(cert_pem);
+	ca->key = read_key(key_pem);
+	if (ca->cert != NULL && ca->key != NULL &&
+	    X509_check_ca(ca->cert) == 1 &&
+	    X509_check_private_key(ca->cert, ca->key) == 1)
+		*out = ca;
+	else
+		link_ca_free(&ca);
+	ERR_clear_error();
+	return (*out != NULL ? RC_OK : RC_SYNTAX);
+}
+
 void
 link_ca_free(struct link_ca **cap)
 {
@@ -243,4 +289,85 @@ out:
 	EVP_PKEY_free(key);
 	X509_free(cert);
 	return (rc);
+}
+
+/* ---- reading a role certificate ------------------------------------------------ */
+
+/* "relay://link/<role>/<name>" of the one URI. */
+static bool
+split_uri(struct span uri, struct link_cert *out)
+{
+	static const char head[] = "relay://link/";
+	const char *slash;
+
+	if (uri.len < sizeof(head) ||
+	    memcmp(uri.p, head, sizeof(head) - 1) != 0)
+		return (false);
+	uri.p += sizeof(head) - 1;
+	uri.len -= sizeof(head) - 1;
+	if ((slash = memchr(uri.p, '/', uri.len)) == NULL ||
+	    !span_copy((struct span){ uri.p, (size_t)(slash - uri.p) },
+	    out->role, sizeof(out->role)) ||
+	    !span_copy((struct span){ slash + 1, uri.len -
+	    (size_t)(slash + 1 - uri.p) }, out->name, sizeof(out->name)))
+		return (false);
+	return (rpc_role_lookup(out->role) != RPC_ROLE_NONE &&
+	    link_name_valid(out->name));
+}
+
+static bool
+read_names(X509 *cert, struct link_cert *out)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name,
+	    NULL, NULL);
+	const GENERAL_NAME *one;
+	bool ok = false;
+
+	if (names != NULL && sk_GENERAL_NAME_num(names) == 1) {
+		one = sk_GENERAL_NAME_value(names, 0);
+		ok = one->type == GEN_URI && split_uri((struct span){
+		    (const char *)ASN1_STRING_get0_data(
+		    one->d.uniformResourceIdentifier), (size_t)
+		    ASN1_STRING_length(one->d.uniformResourceIdentifier) },
+		    out);
+	}
+	GENERAL_NAMES_free(names);
+	return (ok);
+}
+
+static bool
+read_serial(X509 *cert, struct link_cert *out)
+{
+	BIGNUM *n = ASN1_INTEGER_to_BN(X509_get_serialNumber(cert), NULL);
+	char *hex = n == NULL ? NULL : BN_bn2hex(n);
+	bool ok;
+
+	ok = hex != NULL && span_copy(span_of(hex), out->serial,
+	    sizeof(out->serial));
+	for (char *p = out->serial; *p != '\0'; p++)	/* as in our logs */
+		if (*p >= 'A' && *p <= 'F')
+			*p = (char)(*p + ('a' - 'A'));
+	OPENSSL_free(hex);
+	BN_free(n);
+	return (ok);
+}
+
+enum rc
+link_cert_read(struct span pem, struct link_cert *out)
+{
+	X509 *cert;
+	struct tm tm;
+	time_t ends = -1;
+	bool ok;
+
+	memset(out, 0, sizeof(*out));
+	ERR_clear_error();
+	cert = read_cert(pem);
+	if (cert != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+		ends = timegm(&tm);
+	ok = ends >= 0 && read_names(cert, out) && read_serial(cert, out);
+	out->ends_ms = ok ? (uint64_t)ends * 1000 : 0;
+	X509_free(cert);
+	ERR_clear_error();
+	return (ok ? RC_OK : RC_SYNTAX);
 }

@@ -7,7 +7,11 @@
 #ifndef RELAY_CTL_LINK_CA_H
 #define RELAY_CTL_LINK_CA_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "lib/base/buffer.h"
+#include "lib/base/string.h"
 
 #define LINK_CA_DAYS	3653		/* 10 years */
 #define LINK_CERT_DAYS	365
@@ -17,6 +21,9 @@ struct link_ca;
 
 /* A new key and its self-signed certificate.  RC_OK, RC_IO (OpenSSL). */
 enum rc link_ca_new(const char *name, struct link_ca **out) must_check;
+/* The one that was made before.  RC_OK; RC_SYNTAX: not such a pair. */
+enum rc link_ca_load(struct span cert_pem, struct span key_pem,
+    struct link_ca **out) must_check;
 void link_ca_free(struct link_ca **);
 
 /* Append the CA as PEM; key_pem should be a sensitive buffer. */
@@ -28,6 +35,16 @@ enum rc link_ca_pem(const struct link_ca *, struct buffer *cert_pem,
 enum rc link_ca_issue(const struct link_ca *, const char *role,
     const char *name, unsigned days, struct buffer *cert_pem,
     struct buffer *key_pem) must_check;
+
+/* What a role certificate says of itself; nobody vouches for it here. */
+struct link_cert {
+	char		role[16];
+	char		name[LINK_NAME_BYTES];
+	char		serial[48];	/* hex, as in the file `revoked` */
+	uint64_t	ends_ms;	/* since 1970 */
+};
+/* RC_OK, RC_SYNTAX: no certificate of a link. */
+enum rc link_cert_read(struct span pem, struct link_cert *) must_check;
 
 /* 1..63 of letters, digits, '.', '-', '_'. */
 bool link_name_valid(const char *);

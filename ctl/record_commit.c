@@ -12,12 +12,24 @@
 #include <unistd.h>
 
 #include "ctl/control_client.h"
-#include "ctl/engine_client.h"
 #include "lib/base/fd.h"
 
 #define ATTEMPTS	5
 /* Longer than all the helper may wait for: a turn, Redis, disk, engine. */
 #define STORE_TIMEOUT_MS 60000
+
+static void
+take_pairs(struct record_commit *out, const struct rpc_value *pairs)
+{
+	size_t n = rpc_array_len(pairs);
+	struct span id;
+
+	for (size_t i = 0; n != SIZE_MAX && i < n && i < RECORD_PAIRS_MAX; i++)
+		if (rpc_get_bytes(rpc_array_at(pairs, i), &id) &&
+		    span_copy(id, out->pairs[out->n_pairs],
+		    sizeof(out->pairs[0])))
+			out->n_pairs++;
+}
 
 static void
 take_reply(void *arg, const struct rpc_value *body)
@@ -32,6 +44,7 @@ take_reply(void *arg, const struct rpc_value *body)
 		(void)span_copy(s, out->key, sizeof(out->key));
 	if (rpc_get_bytes(rpc_map_get(body, "secret"), &s))
 		buffer_put(&out->secret, s.p, s.len);
+	take_pairs(out, rpc_map_get(body, "pairs"));
 	/* Too long for a record: it stays empty, and reply_fits says no. */
 	if (rpc_get_bytes(rpc_map_get(body, "record"), &s) &&
 	    buffer_append(&out->record, s.p, s.len) != RC_OK)
@@ -50,6 +63,8 @@ reply_fits(enum rpc_op op, const char *app, const struct record_commit *r)
 	if (strcmp(head.app, app == NULL ? r->app : app) != 0 ||
 	    head.version != r->version)
 		return (false);
+	if (op == RPC_OP_ROTATE_KEYS)
+		return (r->n_pairs != 0);
 	return (op != RPC_OP_CREATE_KEY ||
 	    (r->key[0] != '\0' && buffer_len(&r->secret) != 0));
 }
@@ -67,35 +82,37 @@ reset(struct record_commit *r, const char *app)
 
 /* Phase one.  RC_OK, RC_CONFLICT (again), else told. */
 static enum rc
-make(struct ctl *ctl, struct engine_client *engine, enum rpc_op op,
-    const char *app, record_body_cb *put_body, struct record_commit *out,
-    enum ctl_exit *exit_status)
+make(struct engine_client *engine, const struct record_change *c,
+    struct record_commit *out, enum ctl_exit *exit_status)
 {
 	enum rpc_status status;
 	struct buffer body;
 	enum rc rc;
 
-	reset(out, app);
+	reset(out, c->app);
 	buffer_init(&body, 0, false);
-	put_body(ctl, &body);
-	rc = engine_client_call(engine, op, &body, take_reply, out, &status);
+	*exit_status = c->put_body(c->arg, engine, &body);
+	if (*exit_status != CTL_DONE) {
+		buffer_fini(&body);
+		return (RC_IO);
+	}
+	rc = engine_client_call(engine, c->op, &body, take_reply, out, &status);
 	buffer_fini(&body);
-	if (rc == RC_OK && status == RPC_STATUS_CONFLICT &&
-	    op == RPC_OP_REVOKE_KEY) {
+	if (rc == RC_OK && status == RPC_STATUS_CONFLICT) {
+		if (c->conflict == NULL)
+			return (RC_CONFLICT);
 		ctl_error_means(NULL);
-		ctl_error("the key is revoked already");
-		*exit_status = CTL_EXISTS;
+		ctl_error("%s", c->conflict);
+		*exit_status = c->conflict_exit;
 		return (RC_EXISTS);
 	}
-	if (rc == RC_OK && status == RPC_STATUS_CONFLICT)
-		return (RC_CONFLICT);
-	*exit_status = engine_client_tell(op, rc, status);
+	*exit_status = engine_client_tell(c->op, rc, status);
 	if (*exit_status != CTL_DONE)
 		return (RC_IO);
-	if (reply_fits(op, app, out))
+	if (reply_fits(c->op, c->app, out))
 		return (RC_OK);
 	ctl_error("engine: %s: the answer is not understood",
-	    rpc_op_info(op)->name);
+	    rpc_op_info(c->op)->name);
 	*exit_status = CTL_FAILED;
 	return (RC_SYNTAX);
 }
@@ -105,8 +122,8 @@ make(struct ctl *ctl, struct engine_client *engine, enum rpc_op op,
 static void
 tell_unconfirmed(struct span why)
 {
-	ctl_error_means("; it may have taken effect: relayctl app list and "
-	    "key list tell");
+	ctl_error_means("; it may have taken effect: relayctl app list, "
+	    "app pairs and key list tell");
 	ctl_error("e3-helper: %.*s", (int)why.len, why.p);
 }
 
@@ -158,30 +175,24 @@ store(const char *socket_path, const struct record_commit *r)
 	return (rc);
 }
 
-/* The engine alone knows of it: the user must not act as if it were done. */
-static const char *
-consequence(enum rpc_op op)
-{
-	return (op == RPC_OP_REVOKE_KEY ? "; the key is not revoked" :
-	    "; nothing was created");
-}
-
 enum ctl_exit
-record_commit(struct ctl *ctl, enum rpc_op op, const char *app,
-    record_body_cb *put_body, struct record_commit *out)
+record_commit(struct ctl *ctl, const struct record_change *c,
+    struct record_commit *out)
 {
 	struct engine_client *engine = NULL;
 	enum ctl_exit status = CTL_FAILED;
 	enum rc rc = RC_CONFLICT;
 
 	memset(out, 0, sizeof(*out));
-	ctl_error_means(consequence(op));
+	/* Until the helper has it, the engine alone knows of it: the user must
+	 * not act as if it were done. */
+	ctl_error_means(c->failed);
 	if ((status = ctl_conf_e3(ctl)) != CTL_DONE ||
 	    (status = engine_client_open(ctl, ENGINE_LOCAL, &engine)) !=
 	    CTL_DONE)
 		goto out;
 	for (int i = 0; rc == RC_CONFLICT && i < ATTEMPTS; i++) {
-		rc = make(ctl, engine, op, app, put_body, out, &status);
+		rc = make(engine, c, out, &status);
 		if (rc != RC_OK)
 			continue;	/* a conflict tries again */
 		rc = store(ctl->conf_e3->helper_socket, out);

@@ -8,9 +8,12 @@
 #define RELAY_CTL_RECORD_COMMIT_H
 
 #include "ctl/ctl.h"
+#include "ctl/engine_client.h"
 #include "lib/rpc/codec.h"
 #include "lib/rpc/op.h"
 #include "lib/rpc/sealed_record.h"
+
+#define RECORD_PAIRS_MAX	2	/* RotateKeys: one a curve */
 
 struct record_commit {
 	char		app[RPC_APP_ID_BYTES];
@@ -18,19 +21,37 @@ struct record_commit {
 	struct buffer	record;
 	char		key[RPC_APP_ID_BYTES];	/* CreateKey only */
 	struct buffer	secret;			/* CreateKey only; sensitive */
+	char		pairs[RECORD_PAIRS_MAX][RPC_APP_ID_BYTES];
+	size_t		n_pairs;		/* RotateKeys only */
 };
 
-/* Write the op's body; called again for each attempt. */
-typedef void record_body_cb(const struct ctl *, struct buffer *body);
+/*
+ * Write the op's body; called again for each attempt, and may ask the engine
+ * first what it holds.  CTL_DONE, or an error told.
+ */
+typedef enum ctl_exit record_body_cb(void *arg, struct engine_client *,
+    struct buffer *body);
+
+struct record_change {
+	enum rpc_op	op;
+	const char	*app;		/* NULL: the engine makes it (CreateApp) */
+	record_body_cb	*put_body;
+	void		*arg;
+	const char	*failed;	/* behind each error: what did not happen,
+					   "; nothing was created" */
+	/* What the engine's `conflict` says of the app's state, and its exit;
+	 * NULL: somebody else was first, try again. */
+	const char	*conflict;
+	enum ctl_exit	conflict_exit;
+};
 
 /*
- * app: of the change, or NULL when the engine makes it (CreateApp).
  * CTL_DONE: stored and active; *out is to be printed.  Else the reason was
  * told, *out is empty and nothing may be printed.  CTL_PARTLY: the helper has
  * the record and did not confirm it; it may be, or become, active.
  */
-enum ctl_exit record_commit(struct ctl *, enum rpc_op, const char *app,
-    record_body_cb *, struct record_commit *out) must_check;
+enum ctl_exit record_commit(struct ctl *, const struct record_change *,
+    struct record_commit *out) must_check;
 void record_commit_fini(struct record_commit *);
 
 #endif

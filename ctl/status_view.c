@@ -8,6 +8,7 @@
 #include "lib/body/json.h"
 
 #define TEXT_BYTES	128
+#define ENGINES_SHOWN	12	/* of a fleet; --json has all */
 
 /* A member as text: strings decoded, anything else as it stands, "-" when
  * there is none. */
@@ -28,6 +29,8 @@ member(const struct body_json *doc, uint32_t object, const char *name,
 		(void)span_copy((struct span){ buffer_data(&text),
 		    buffer_len(&text) }, out, TEXT_BYTES);
 	buffer_fini(&text);
+	if (out[0] == '\0')
+		(void)snprintf(out, TEXT_BYTES, "-");
 	return (out);
 }
 
@@ -119,15 +122,14 @@ status_ready(struct span json, char *why, size_t why_size)
 /* ---- for people -------------------------------------------------------------------- */
 
 static const char *
-age_text(const struct body_json *doc, uint32_t object, const char *name,
-    char out[TEXT_BYTES])
+duration_text(uint64_t ms, char out[TEXT_BYTES])
 {
-	uint64_t ms, s;
+	uint64_t s = ms / 1000;
 
-	if (string_u64(span_of(member(doc, object, name, out)), &ms) != RC_OK)
-		return (out);
-	s = ms / 1000;
-	if (s < 60)
+	if (s >= 172800)
+		(void)snprintf(out, TEXT_BYTES, "%llud",
+		    (unsigned long long)(s / 86400));
+	else if (s < 60)
 		(void)snprintf(out, TEXT_BYTES, "%us", (unsigned)s);
 	else if (s < 3600)
 		(void)snprintf(out, TEXT_BYTES, "%um%02us",
@@ -136,6 +138,17 @@ age_text(const struct body_json *doc, uint32_t object, const char *name,
 		(void)snprintf(out, TEXT_BYTES, "%lluh%02um",
 		    (unsigned long long)(s / 3600),
 		    (unsigned)(s / 60 % 60));
+	return (out);
+}
+
+static const char *
+age_text(const struct body_json *doc, uint32_t object, const char *name,
+    char out[TEXT_BYTES])
+{
+	uint64_t ms;
+
+	if (string_u64(span_of(member(doc, object, name, out)), &ms) == RC_OK)
+		(void)duration_text(ms, out);
 	return (out);
 }
 
@@ -154,9 +167,8 @@ process_row(struct table *t, const struct body_json *doc, uint32_t n)
 /* "feed      synced=true redis=up ..." of the named members that are there. */
 static void
 part_line(struct buffer *out, const struct body_json *doc, const char *part,
-    const char *const *names)
+    uint32_t object, const char *const *names)
 {
-	uint32_t object = body_json_member(doc, 0, part);
 	char text[TEXT_BYTES];
 
 	if (object == 0 || doc->nodes[object].type != BODY_JSON_OBJECT)
@@ -184,16 +196,81 @@ feed_errors(struct buffer *out, const struct body_json *doc)
 		    member(doc, n, "reason", reason));
 }
 
+static uint32_t
+member_object(const struct body_json *doc, uint32_t object, const char *name)
+{
+	uint32_t n = body_json_member(doc, object, name);
+
+	return (n != 0 && doc->nodes[n].type == BODY_JSON_OBJECT ? n : 0);
+}
+
+/* Every engine that announces itself, a line each. */
+static void
+engine_lines(struct buffer *out, const struct body_json *doc, uint32_t helper)
+{
+	char name[TEXT_BYTES], address[TEXT_BYTES], state[TEXT_BYTES];
+	uint32_t list = body_json_member(doc, helper, "engines"), n;
+	unsigned i = 0;
+
+	if (list == 0 || doc->nodes[list].type != BODY_JSON_ARRAY)
+		return;
+	for (n = body_json_child(doc, list); n != 0;
+	    n = body_json_sibling(doc, n))
+		if (++i <= ENGINES_SHOWN)
+			buffer_printf(out, "  engine %s %s %s%s\n",
+			    member(doc, n, "name", name),
+			    member(doc, n, "state", state),
+			    member(doc, n, "address", address),
+			    member_is(doc, n, "agrees", "false") ?
+			    " DISAGREES: it has loaded other records" : "");
+	if (i > ENGINES_SHOWN)
+		buffer_printf(out, "  engine ... %u more\n",
+		    i - ENGINES_SHOWN);
+}
+
+/* A backup that nobody ever opened is none. */
+static void
+rehearsal_line(struct buffer *out, const struct body_json *doc,
+    uint32_t helper, uint64_t now_ms)
+{
+	char text[TEXT_BYTES];
+	uint64_t ms;
+
+	if (string_u64(span_of(member(doc, helper, "rehearsed_ms", text)),
+	    &ms) != RC_OK)
+		buffer_puts(out, "backup   never rehearsed\n");
+	else
+		buffer_printf(out, "backup   rehearsed %s ago\n",
+		    duration_text(now_ms > ms ? now_ms - ms : 0, text));
+}
+
+static void
+helper_lines(struct buffer *out, const struct body_json *doc, uint64_t now_ms)
+{
+	static const char *const names[] = { "ready", "engine", "redis",
+	    "records", "damaged", "refused", "forked", "replicated",
+	    "pending_replication", "disagree", "resealing", NULL };
+	static const char *const figures[] = { "draining", "apps", "keys",
+	    "pairs", "fields_sealed", "fields_opened", "refused",
+	    "rate_limited", "queue", "queue_full", "links", "threads", NULL };
+	uint32_t helper = member_object(doc, 0, "helper");
+
+	if (helper == 0)
+		return;
+	part_line(out, doc, "helper", helper, names);
+	part_line(out, doc, "engine", member_object(doc, helper, "statistics"),
+	    figures);
+	engine_lines(out, doc, helper);
+	rehearsal_line(out, doc, helper, now_ms);
+}
+
 enum rc
-status_text(struct span json, struct buffer *out)
+status_text(struct span json, uint64_t now_ms, struct buffer *out)
 {
 	static const char *const heads[] = { "NAME", "PID", "STATE", "GEN",
 	    "RESTARTS", "SINCE" };
 	static const char *const feed[] = { "synced", "redis", "relays",
 	    "epoch", "pending_delete", "damaged", "no_room", NULL };
-	static const char *const helper[] = { "ready", "engine", "redis",
-	    "records", "damaged", "refused", "forked", "replicated",
-	    "pending_replication", NULL };
 	char text[TEXT_BYTES];
 	struct body_json doc;
 	struct table *t;
@@ -213,9 +290,9 @@ status_text(struct span json, struct buffer *out)
 		process_row(t, &doc, n);
 	table_text(t, out);
 	table_free(&t);
-	part_line(out, &doc, "feed", feed);
+	part_line(out, &doc, "feed", member_object(&doc, 0, "feed"), feed);
 	feed_errors(out, &doc);
-	part_line(out, &doc, "helper", helper);
+	helper_lines(out, &doc, now_ms);
 	body_json_fini(&doc);
 	return (RC_OK);
 }

@@ -6,6 +6,7 @@
 #define RELAY_CTL_STATUS_VIEW_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/buffer.h"
 #include "lib/base/string.h"
@@ -18,7 +19,9 @@
  */
 enum rc status_ready(struct span json, char *why, size_t why_size) must_check;
 
-/* The table and lines for people.  RC_OK or RC_SYNTAX. */
-enum rc status_text(struct span json, struct buffer *out) must_check;
+/* The table and lines for people, one screen.  now_ms: on the wall's clock.
+ * RC_OK or RC_SYNTAX. */
+enum rc status_text(struct span json, uint64_t now_ms, struct buffer *out)
+    must_check;
 
 #endif

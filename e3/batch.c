@@ -1,80 +1,24 @@
-/* e3/batch.c - slices of work, pieces of reply. */
+/* e3/batch.c - born with its call's work, gone with it. */
 #include "e3/batch.h"
 
-#define PIECE_HEAD_BYTES	64	/* array head and frame head */
+#include <stdlib.h>
 
-void
-e3_batch_init(struct e3_batch *b, const struct e3_batch_ops *ops, size_t n)
+static void
+batch_free(void *p)
 {
-	b->ops = ops;
-	b->n = n;
-	b->at = b->piece_end = 0;
-	buffer_init(&b->piece, 0, true);
+	struct e3_batch *b = p;
+
+	e3_opening_fini(&b->opening);
+	e3_sealing_fini(&b->sealing);
+	rpc_batch_fini(&b->values);
+	free(b);
 }
 
-void
-e3_batch_fini(struct e3_batch *b)
+void *
+e3_batch_new(struct e3_call *c, size_t size, rpc_batch_one *one, size_t n)
 {
-	buffer_fini(&b->piece);
-}
+	struct e3_batch *b = rpc_served_work(&c->served, size, batch_free);
 
-/* How many values from here surely fit one piece, and its array head. */
-static enum rc
-plan(struct e3_batch *b)
-{
-	size_t bytes = PIECE_HEAD_BYTES, one, i;
-	enum rc rc;
-
-	for (i = b->at; i < b->n; i++) {
-		if ((rc = b->ops->bound(b, i, &one)) != RC_OK)
-			return (rc);
-		if (i != b->at && bytes + one > RPC_REPLY_PIECE_BYTES)
-			break;
-		bytes += one;
-	}
-	b->piece_end = i;
-	if ((rc = buffer_reserve(&b->piece, bytes, NULL)) != RC_OK)
-		return (rc);
-	rpc_put_array(&b->piece, i - b->at);
-	return (RC_OK);
-}
-
-/* RC_OK: more is left; RC_EOF: the last piece was emitted. */
-static enum rc
-slice(struct e3_call *c, struct e3_crypto *crypto, size_t *cost)
-{
-	struct e3_batch *b = c->work;
-	enum rc rc;
-
-	while (*cost < E3_SLICE_COST) {
-		if (buffer_len(&b->piece) == 0 && (rc = plan(b)) != RC_OK)
-			return (rc);
-		if (b->at < b->piece_end) {
-			rc = b->ops->one(c, crypto, b->at, cost);
-			if (rc != RC_OK)
-				return (rc);
-			b->at++;
-		}
-		if (b->at < b->piece_end)
-			continue;
-		rc = e3_call_emit(c, &b->piece, b->at != b->n);
-		if (rc != RC_OK || b->at == b->n)
-			return (rc == RC_OK ? RC_EOF : rc);
-	}
-	return (RC_OK);
-}
-
-bool
-e3_batch_run(struct e3_job *job, struct e3_crypto *crypto, size_t *cost)
-{
-	struct e3_call *c = e3_call_of(job);
-	enum rc rc = RC_CANCELLED;
-
-	if (!atomic_load(&job->cancelled))
-		rc = slice(c, crypto, cost);
-	if (rc == RC_OK)
-		return (false);
-	if (rc != RC_EOF)
-		e3_call_fail(c, e3_call_status(rc));
-	return (true);
+	rpc_batch_init(&b->values, &c->served, one, n, E3_SLICE_COST);
+	return (b);
 }

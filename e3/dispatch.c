@@ -1,16 +1,17 @@
 /* e3/dispatch.c - permission, and the small ops. */
 #include "e3/dispatch.h"
 
-#include <string.h>
-
 #include "e3/app_ops.h"
 #include "e3/decrypt.h"
 #include "e3/encrypt.h"
 #include "e3/load.h"
+#include "e3/pair_ops.h"
+#include "e3/rewrap.h"
+#include "e3/role_ops.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
-#include "lib/base/random.h"
+#include "lib/base/process.h"
 #include "lib/base/secret.h"
 #include "lib/rpc/message.h"
 
@@ -28,39 +29,49 @@ e3_dispatch_app(struct e3_engine *e, struct e3_call *c, struct span id)
 }
 
 enum rpc_status
-e3_dispatch_authenticate(struct e3_engine *e, struct span secret,
-    struct e3_app **app, const struct e3_api_key **key)
+e3_dispatch_named_app(struct e3_engine *e, struct e3_call *c)
 {
-	uint8_t hash[E3_SECRET_BYTES];
-	enum rc rc;
+	struct span id;
 
-	if (secret.len == 0 || secret.len > RPC_API_KEY_BYTES_MAX)
-		return (RPC_STATUS_UNAUTHORIZED);
-	if (e3_sha256(e->crypto, secret, hash) != RC_OK)
-		return (RPC_STATUS_INTERNAL);
-	rc = e3_keyring_authenticate(e->keyring, hash, app, key);
-	secret_wipe(hash, sizeof(hash));
-	return (rc == RC_OK ? RPC_STATUS_OK : RPC_STATUS_UNAUTHORIZED);
+	if (!rpc_unpack(c->served.frame.body, RPC_WANT_BYTES("app", &id)))
+		return (RPC_STATUS_BAD_REQUEST);
+	return (e3_dispatch_app(e, c, id));
 }
 
 enum rpc_status
-e3_dispatch_submit(struct e3_engine *e, struct e3_call *c, e3_run_fn *run,
-    size_t cost)
+e3_dispatch_authenticate(struct e3_engine *e, struct span secret,
+    const struct e3_api_key **key)
 {
-	e3_job_init(&c->job, run, cost);
-	if (e3_sched_submit(e->sched, c->caller->source, &c->job) != RC_OK)
-		return (RPC_STATUS_OVERLOADED);
-	c->submitted = true;
-	return (RPC_STATUS_OK);
+	uint8_t hash[SCHEME_SECRET_BYTES];
+
+	if (secret.len == 0 || secret.len > RPC_API_KEY_BYTES_MAX)
+		return (RPC_STATUS_UNAUTHORIZED);
+	if (scheme_sha256(e->crypto, secret, hash) != RC_OK)
+		return (RPC_STATUS_INTERNAL);
+	*key = e3_keyring_key(e->keyring, hash);
+	secret_wipe(hash, sizeof(hash));
+	return (*key != NULL && e3_api_key_live(*key, clock_wall_ms()) ?
+	    RPC_STATUS_OK : RPC_STATUS_UNAUTHORIZED);
 }
 
-static enum rpc_status
-answer(struct e3_call *c, struct buffer *body)
+enum rpc_status
+e3_dispatch_submit(struct e3_engine *e, struct e3_call *c, sched_run_fn *run,
+    size_t fields, size_t cost)
 {
-	enum rc rc = e3_call_emit(c, body, false);
+	const char *app = c->app != NULL ? c->app->id : "";
+	enum rpc_status status;
+	enum rc rc = RC_OK;
 
-	buffer_fini(body);
-	return (e3_call_status(rc));
+	if (c->app != NULL)
+		rc = meter_admit(&e->meters, app, fields, clock_mono_ms());
+	if (rc != RC_OK)
+		return (rc == RC_AGAIN ? RPC_STATUS_RATE_LIMITED :
+		    RPC_STATUS_OVERLOADED);
+	status = rpc_served_submit(&c->served, app, run, cost);
+	if (c->app != NULL && status != RPC_STATUS_OK)
+		meter_done(&e->meters, app);
+	c->metered = c->app != NULL && status == RPC_STATUS_OK;
+	return (status);
 }
 
 /* ---- the small ops ---- */
@@ -68,152 +79,125 @@ answer(struct e3_call *c, struct buffer *body)
 static enum rpc_status
 ping(struct e3_engine *e, struct e3_call *c)
 {
-	struct buffer b;
-
-	buffer_init(&b, 0, false);
-	rpc_put_map(&b, 3);
-	rpc_put_str(&b, "ready");
-	rpc_put_bool(&b, e->ready);
-	rpc_put_str(&b, "keys_epoch");
-	rpc_put_u64(&b, e3_keyring_epoch(e->keyring));
-	rpc_put_str(&b, "time_ms");
-	rpc_put_u64(&b, clock_wall_ms());
-	return (answer(c, &b));
+	return (rpc_answer(&c->served, RPC_BOOL("ready", e->ready),
+	    RPC_BOOL("draining", e->draining),
+	    RPC_U64("keys_epoch", e3_keyring_epoch(e->keyring)),
+	    RPC_U64("time_ms", clock_wall_ms())));
 }
 
 static enum rpc_status
 get_statistics(struct e3_engine *e, struct e3_call *c)
 {
-	const struct {
-		const char	*name;
-		uint64_t	value;
-	} numbers[] = {
-		{ "keys_epoch", e3_keyring_epoch(e->keyring) },
-		{ "apps", e3_keyring_apps(e->keyring) },
-		{ "keys", e3_keyring_keys(e->keyring) },
-		{ "calls", e->calls },
-		{ "fields_sealed", e->fields_sealed },
-		{ "fields_opened", e->fields_opened },
-		{ "refused", e->refused },
-		{ "queue", e3_sched_depth(e->sched) },
-		{ "links", e->links },
-		{ "uptime_ms", clock_mono_ms() - e->t_start_ms },
-	};
-	const size_t n = sizeof(numbers) / sizeof(numbers[0]);
-	uint8_t sum[E3_SECRET_BYTES];
-	struct buffer b;
+	uint8_t sum[SCHEME_SECRET_BYTES];
+	struct sched_counts n;
+	struct process_use use;
 
-	buffer_init(&b, 0, false);
-	rpc_put_map(&b, n + 2);
-	rpc_put_str(&b, "ready");
-	rpc_put_bool(&b, e->ready);
-	for (size_t i = 0; i < n; i++) {
-		rpc_put_str(&b, numbers[i].name);
-		rpc_put_u64(&b, numbers[i].value);
-	}
-	rpc_put_str(&b, "checksum");
+	sched_count(e->sched, &n);
+	process_use(&use);
 	e3_keyring_checksum(e->keyring, sum);
-	rpc_put_bin(&b, (struct span){ (const char *)sum, sizeof(sum) });
-	return (answer(c, &b));
+	return (rpc_answer(&c->served, RPC_BOOL("ready", e->ready),
+	    RPC_BOOL("draining", e->draining),
+	    RPC_BOOL("resealing", e->next_root_key != NULL),
+	    RPC_U64("keys_epoch", e3_keyring_epoch(e->keyring)),
+	    RPC_U64("apps", e3_keyring_apps(e->keyring)),
+	    RPC_U64("resealed", e3_keyring_under_next(e->keyring)),
+	    RPC_U64("keys", e3_keyring_keys(e->keyring)),
+	    RPC_U64("pairs", e3_keyring_pairs(e->keyring)),
+	    RPC_U64("calls", e->calls),
+	    RPC_U64("fields_sealed", e->fields_sealed),
+	    RPC_U64("fields_opened", e->fields_opened),
+	    RPC_U64("refused", e->refused),
+	    RPC_U64("refused_role", e->refused_role),
+	    RPC_U64("refused_early", e->refused_early),
+	    RPC_U64("refused_signature", e->refused_signature),
+	    RPC_U64("refused_limit", e->refused_limit),
+	    RPC_U64("rate_limited", e->rate_limited),
+	    RPC_U64("candidates", e->candidates),
+	    RPC_U64("candidates_capped", e->candidates_capped),
+	    RPC_U64("queue", n.depth),
+	    RPC_U64("queue_cost", n.queued_cost),
+	    RPC_U64("queue_full", n.refused),
+	    RPC_U64("slices", n.slices),
+	    RPC_U64("cancelled", n.cancelled),
+	    RPC_U64("threads", e->threads),
+	    RPC_U64("ready_pairs", scheme_ready_pairs_count(e->pairs)),
+	    RPC_U64("cpu_ms", use.cpu_ms),
+	    RPC_U64("memory_bytes", use.memory_bytes),
+	    RPC_U64("links", rpc_server_links(e->server)),
+	    RPC_U64("uptime_ms", clock_mono_ms() - e->t_start_ms),
+	    RPC_BIN("checksum", sum, sizeof(sum))));
 }
 
 static enum rpc_status
 authenticate(struct e3_engine *e, struct e3_call *c)
 {
+	uint64_t now_ms = clock_wall_ms(), cache_s = e->auth_cache_s, left_s;
 	const struct e3_api_key *key;
-	struct e3_app *app;
+	struct buffer scopes;
 	struct span secret;
-	struct buffer b;
 	enum rpc_status status;
 
-	if (!rpc_get_bytes(rpc_map_get(c->frame.body, "apiKey"), &secret))
+	if (!rpc_unpack(c->served.frame.body,
+	    RPC_WANT_BYTES("apiKey", &secret)))
 		return (RPC_STATUS_BAD_REQUEST);
-	status = e3_dispatch_authenticate(e, secret, &app, &key);
+	status = e3_dispatch_authenticate(e, secret, &key);
 	if (status != RPC_STATUS_OK)
 		return (status);
-	buffer_init(&b, 0, false);
-	rpc_put_map(&b, 5);
-	rpc_put_str(&b, "app");
-	rpc_put_str(&b, app->id);
-	rpc_put_str(&b, "key");
-	rpc_put_str(&b, key->id);
-	rpc_put_str(&b, "scopes");
-	rpc_put_array(&b, key->n_scopes);
-	for (unsigned i = 0; i < key->n_scopes; i++)
-		rpc_put_str(&b, key->scopes[i]);
-	rpc_put_str(&b, "cache_s");
-	rpc_put_u64(&b, e->auth_cache_s);
-	rpc_put_str(&b, "keys_epoch");
-	rpc_put_u64(&b, e3_keyring_epoch(e->keyring));
-	return (answer(c, &b));
+	/* Nobody may remember it for longer than it lives. */
+	left_s = key->expires_ms > now_ms ? (key->expires_ms - now_ms) / 1000 :
+	    0;
+	if (key->expires_ms != 0 && left_s < cache_s)
+		cache_s = left_s;
+	buffer_init(&scopes, 0, false);
+	e3_api_key_put_scopes(&scopes, key);
+	status = rpc_answer(&c->served, RPC_STR("app", key->app->id),
+	    RPC_STR("key", key->id),
+	    RPC_RAW_OF("scopes", &scopes), RPC_U64("cache_s", cache_s),
+	    RPC_U64("keys_epoch", e3_keyring_epoch(e->keyring)));
+	buffer_fini(&scopes);
+	return (status);
 }
 
-static void
-put_public(struct buffer *b, const char *name, const struct e3_key_pair *p)
+static struct rpc_member
+public_key(const char *name, const struct e3_key_pair *p)
 {
-	rpc_put_str(b, name);
 	if (p == NULL)
-		rpc_put_nil(b);
-	else
-		rpc_put_bin(b, (struct span){ (const char *)p->pub.compressed,
-		    E3_POINT_BYTES });
+		return ((struct rpc_member)RPC_NIL(name));
+	return ((struct rpc_member)RPC_BIN(name, p->pub.compressed,
+	    SCHEME_POINT_BYTES));
 }
 
 static enum rpc_status
 public_keys(struct e3_engine *e, struct e3_call *c)
 {
 	enum rpc_status status;
-	struct span id;
-	struct buffer b;
 
-	if (!rpc_get_bytes(rpc_map_get(c->frame.body, "app"), &id))
-		return (RPC_STATUS_BAD_REQUEST);
-	if ((status = e3_dispatch_app(e, c, id)) != RPC_STATUS_OK)
+	if ((status = e3_dispatch_named_app(e, c)) != RPC_STATUS_OK)
 		return (status);
-	buffer_init(&b, 0, false);
-	rpc_put_map(&b, 3);
-	rpc_put_str(&b, "app");
-	rpc_put_str(&b, c->app->id);
-	put_public(&b, "r1", e3_app_sealing_pair(c->app, RPC_CURVE_R1));
-	put_public(&b, "k1", e3_app_sealing_pair(c->app, RPC_CURVE_K1));
-	return (answer(c, &b));
+	return (rpc_answer(&c->served, RPC_STR("app", c->app->id),
+	    public_key("r1", e3_app_sealing_pair(c->app, RPC_CURVE_R1)),
+	    public_key("k1", e3_app_sealing_pair(c->app, RPC_CURVE_K1))));
 }
 
-/* An id that is foreign or already answered is no error: the answer and the
- * Cancel may have crossed. */
 static enum rpc_status
 cancel(struct e3_engine *e, struct e3_call *c)
 {
-	struct e3_call *other;
-	struct buffer b;
 	uint64_t id;
 
-	if (!rpc_get_u64(rpc_map_get(c->frame.body, "id"), &id))
+	(void)e;
+	if (!rpc_unpack(c->served.frame.body, RPC_WANT_U64("id", &id)))
 		return (RPC_STATUS_BAD_REQUEST);
-	TAILQ_FOREACH(other, &c->caller->calls, entry)
-		if (other->frame.id == id && other->submitted &&
-		    !other->done)
-			e3_sched_cancel(e->sched, &other->job);
-	buffer_init(&b, 0, false);
-	rpc_put_map(&b, 0);
-	return (answer(c, &b));
+	rpc_peer_cancel(c->served.peer, id);
+	return (rpc_served_answer(&c->served, NULL, 0));
 }
 
 static enum rpc_status
 challenge(struct e3_engine *e, struct e3_call *c)
 {
-	struct e3_caller *from = c->caller;
-	struct buffer b;
+	struct span bytes = rpc_peer_challenge(c->served.peer);
 
-	(void)e;
-	random_bytes(from->challenge, sizeof(from->challenge));
-	from->challenge_end_ms = clock_mono_ms() + E3_CHALLENGE_MS;
-	buffer_init(&b, 0, false);
-	rpc_put_map(&b, 1);
-	rpc_put_str(&b, "challenge");
-	rpc_put_bin(&b, (struct span){ (const char *)from->challenge,
-	    sizeof(from->challenge) });
-	return (answer(c, &b));
+	return (rpc_answer(&c->served, RPC_BIN("challenge", bytes.p, bytes.len),
+	    RPC_BOOL("every_call", e->sign_all)));
 }
 
 /* ---- permission ---- */
@@ -229,65 +213,110 @@ static e3_handler *const handlers[RPC_OPS] = {
 	[RPC_OP_LOAD_RECORDS] = e3_load_records,
 	[RPC_OP_CHECKSUM] = e3_checksum,
 	[RPC_OP_SET_READY] = e3_set_ready,
+	[RPC_OP_SET_DRAINING] = e3_set_draining,
+	[RPC_OP_RESEAL] = e3_reseal,
+	[RPC_OP_UNLOCK] = e3_unlock,
+	[RPC_OP_ATTEST] = e3_attest,
 	[RPC_OP_LIST_APPS] = e3_list_apps,
 	[RPC_OP_LIST_KEYS] = e3_list_keys,
+	[RPC_OP_LIST_PAIRS] = e3_list_pairs,
+	[RPC_OP_LIST_ROLES] = e3_list_roles,
 	[RPC_OP_CHALLENGE] = challenge,
 	[RPC_OP_CREATE_APP] = e3_create_app,
 	[RPC_OP_CREATE_KEY] = e3_create_key,
 	[RPC_OP_REVOKE_KEY] = e3_revoke_key,
+	[RPC_OP_ROTATE_KEYS] = e3_rotate_keys,
+	[RPC_OP_ACTIVATE_KEY] = e3_activate_key,
+	[RPC_OP_RETIRE_KEY] = e3_retire_key,
+	[RPC_OP_DESTROY_KEY] = e3_destroy_key,
+	[RPC_OP_SET_ROLES] = e3_set_roles,
+	[RPC_OP_REWRAP] = e3_rewrap,
 };
 
-/* A challenge is spent by the attempt, not by its success. */
+/* What changes keys is signed over a challenge of its own.  Where all is
+ * signed, the link's first challenge serves the rest; Cancel names a call of
+ * the link, and Challenge is the way in. */
 static bool
-signature_holds(struct e3_call *c)
+signature_holds(const struct e3_engine *e, struct rpc_served *c)
 {
-	struct e3_caller *from = c->caller;
-	uint64_t end_ms = from->challenge_end_ms;
-	X509 *cert = SSL_get0_peer_certificate(from->ssl);
-	enum rc rc;
-
-	from->challenge_end_ms = 0;
-	if (end_ms == 0 || clock_mono_ms() > end_ms || cert == NULL)
-		return (false);
-	rc = rpc_verify(X509_get0_pubkey(cert), (struct span){
-	    (const char *)from->challenge, sizeof(from->challenge) },
-	    c->frame.signed_part, c->frame.signature);
-	secret_wipe(from->challenge, sizeof(from->challenge));
-	return (rc == RC_OK);
+	if (c->info->signed_call)
+		return (rpc_peer_signed(c->peer, c));
+	if (!e->sign_all || c->info->op == RPC_OP_CHALLENGE ||
+	    c->info->op == RPC_OP_CANCEL)
+		return (true);
+	return (rpc_peer_link_signed(c->peer, c));
 }
 
 static enum rpc_status
-permit(const struct e3_engine *e, struct e3_call *c)
+permit(struct e3_engine *e, struct rpc_served *c)
 {
 	if (c->info == NULL)
 		return (RPC_STATUS_UNKNOWN_OP);
-	if ((c->info->roles & c->caller->role) == 0)
+	if ((c->info->roles & c->peer->role) == 0) {
+		e->refused_role++;
 		return (RPC_STATUS_NOT_ALLOWED);
-	if (!e->ready && !c->info->before_ready)
+	}
+	if (c->frame.signed_part.len > c->info->max_bytes) {
+		e->refused_limit++;
+		return (RPC_STATUS_LIMIT);
+	}
+	if (!e->ready && !c->info->before_ready) {
+		e->refused_early++;
 		return (RPC_STATUS_NOT_READY);
-	if (c->info->signed_call && !signature_holds(c))
+	}
+	if (!signature_holds(e, c)) {
+		e->refused_signature++;
 		return (RPC_STATUS_NOT_ALLOWED);
+	}
+	if (c->info->once && (e->once & 1u << c->info->op) != 0)
+		return (RPC_STATUS_CONFLICT);
 	return (RPC_STATUS_OK);
+}
+
+/* Anyone with a certificate can make any number. */
+static void
+log_not_allowed(const struct rpc_served *c)
+{
+	static struct log_rate rate;
+	unsigned suppressed;
+
+	if (log_rate_ok(&rate, 10, &suppressed))
+		log_info("not-allowed op=%s role=%s name=%s suppressed=%u",
+		    c->info != NULL ? c->info->name : "?",
+		    rpc_role_name(c->peer->role), c->peer->name, suppressed);
 }
 
 void
 e3_dispatch(struct e3_engine *e, struct e3_call *c)
 {
-	static struct log_rate rate;
+	const struct rpc_op_info *info = c->served.info;
 	enum rpc_status status;
-	unsigned suppressed;
 
+	_Static_assert(RPC_OPS <= 32, "e3_engine.once has a bit for each op");
 	e->calls++;
-	if ((status = permit(e, c)) == RPC_STATUS_OK)
-		status = handlers[c->info->op](e, c);
-	if (status == RPC_STATUS_OK)
+	if ((status = permit(e, &c->served)) == RPC_STATUS_OK)
+		status = handlers[info->op](e, c);
+	if (status == RPC_STATUS_OK) {
+		e->once |= info->once ? 1u << info->op : 0;
 		return;
+	}
 	e->refused++;
-	if (status == RPC_STATUS_NOT_ALLOWED &&
-	    log_rate_ok(&rate, 10, &suppressed))
-		log_info("not-allowed op=%s role=%s name=%s "
-		    "suppressed=%u", c->info != NULL ? c->info->name : "?",
-		    rpc_role_name(c->caller->role), c->caller->name,
-		    suppressed);
-	e3_call_fail(c, status);
+	if (status == RPC_STATUS_RATE_LIMITED)
+		e->rate_limited++;
+	if (status == RPC_STATUS_NOT_ALLOWED)
+		log_not_allowed(&c->served);
+	rpc_served_fail(&c->served, status);
+}
+
+void
+e3_dispatch_done(struct e3_engine *e, struct e3_call *c)
+{
+	e->fields_sealed += c->n_sealed;
+	e->fields_opened += c->n_opened;
+	e->candidates += c->n_candidates;
+	e->candidates_capped += c->n_capped;
+	if (c->metered)
+		meter_done(&e->meters, c->app->id);
+	if (c->finish != NULL)
+		c->finish(e, c);
 }

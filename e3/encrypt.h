@@ -7,9 +7,6 @@
 
 #include "e3/dispatch.h"
 
-/* Metadata `eo`: says which program sealed a value; 5 to 13 are SDKs. */
-#define E3_ENCRYPTION_ORIGIN	20
-
 e3_handler e3_encrypt;
 
 #endif

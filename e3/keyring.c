@@ -1,30 +1,21 @@
-/*
- * e3/keyring.c - two search trees (libc's <search.h>, balanced): apps by id,
- * API keys by hash.
- */
+/* e3/keyring.c - two search trees: apps by id, API keys by hash. */
 #include "e3/keyring.h"
 
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/object.h"
-#include "lib/base/secret.h"
-
-struct key_entry {
-	const uint8_t		*hash;	/* view into key */
-	struct e3_app		*app;	/* borrowed: holds key */
-	const struct e3_api_key	*key;	/* view into app */
-};
 
 struct e3_keyring {
 	unsigned	magic;
 #define E3_KEYRING_MAGIC	0x6e79419e
-	void		*apps;		/* tree of struct e3_app, one ref each */
-	void		*keys;		/* tree of struct key_entry, owned */
-	size_t		n_apps, n_keys;
+	struct tree	apps;		/* of struct e3_app, one reference each */
+	struct tree	keys;		/* of their struct e3_api_key, not revoked */
 	uint64_t	epoch;
+	size_t		pairs, under_next;	/* of all apps */
+	bool		summed;		/* the checksum is of this epoch */
+	uint8_t		sum[SCHEME_SECRET_BYTES];
 };
 
 static int
@@ -39,8 +30,8 @@ app_cmp(const void *a, const void *b)
 static int
 key_cmp(const void *a, const void *b)
 {
-	return (memcmp(((const struct key_entry *)a)->hash,
-	    ((const struct key_entry *)b)->hash, E3_SECRET_BYTES));
+	return (memcmp(((const struct e3_api_key *)a)->hash,
+	    ((const struct e3_api_key *)b)->hash, SCHEME_SECRET_BYTES));
 }
 
 struct e3_keyring *
@@ -49,6 +40,8 @@ e3_keyring_new(void)
 	struct e3_keyring *k = xcalloc(1, sizeof(*k));
 
 	k->magic = E3_KEYRING_MAGIC;
+	k->apps.cmp = app_cmp;
+	k->keys.cmp = key_cmp;
 	/* Another value after each start: callers drop what they remember. */
 	k->epoch = clock_wall_ms();
 	return (k);
@@ -71,8 +64,8 @@ e3_keyring_free(struct e3_keyring **kp)
 	if (k == NULL)
 		return;
 	obj_check(k, E3_KEYRING_MAGIC);
-	tdestroy(k->keys, free);
-	tdestroy(k->apps, app_release);
+	tree_clear(&k->keys, NULL);
+	tree_clear(&k->apps, app_release);
 	k->magic = 0;
 	free(k);
 }
@@ -80,95 +73,58 @@ e3_keyring_free(struct e3_keyring **kp)
 struct e3_app *
 e3_keyring_app(const struct e3_keyring *k, struct span id)
 {
-	struct e3_app want;
-	void *node;
+	struct e3_app like;
 
 	obj_check(k, E3_KEYRING_MAGIC);
-	if (!span_copy(id, want.id, sizeof(want.id)))
-		return (NULL);
-	node = tfind(&want, &k->apps, app_cmp);
-	return (node == NULL ? NULL : *(struct e3_app **)node);
+	return (span_copy(id, like.id, sizeof(like.id)) ?
+	    tree_find(&k->apps, &like) : NULL);
 }
 
-enum rc
-e3_keyring_authenticate(const struct e3_keyring *k,
-    const uint8_t hash[E3_SECRET_BYTES], struct e3_app **app,
-    const struct e3_api_key **key)
+const struct e3_api_key *
+e3_keyring_key(const struct e3_keyring *k,
+    const uint8_t hash[SCHEME_SECRET_BYTES])
 {
-	struct key_entry want = { hash, NULL, NULL };
-	const struct key_entry *found;
-	void *node;
+	struct e3_api_key like;
 
 	obj_check(k, E3_KEYRING_MAGIC);
-	*app = NULL;
-	*key = NULL;
-	if ((node = tfind(&want, &k->keys, key_cmp)) == NULL)
-		return (RC_DENIED);
-	found = *(struct key_entry **)node;
-	if (!secret_equal(found->hash, hash, E3_SECRET_BYTES))
-		return (RC_DENIED);
-	*app = found->app;
-	*key = found->key;
-	return (RC_OK);
+	memcpy(like.hash, hash, sizeof(like.hash));
+	return (tree_find(&k->keys, &like));
 }
 
 static void
 keys_add(struct e3_keyring *k, struct e3_app *a)
 {
 	for (unsigned i = 0; i < a->n_keys; i++) {
-		struct key_entry *e;
-		void *node;
-
-		if (a->keys[i].revoked)
-			continue;
-		e = xcalloc(1, sizeof(*e));
-		e->hash = a->keys[i].hash;
-		e->app = a;
-		e->key = &a->keys[i];
-		node = tsearch(e, &k->keys, key_cmp);
-		ensure(node != NULL);
-		if (*(struct key_entry **)node != e)
-			free(e);	/* one secret twice: the first counts */
-		else
-			k->n_keys++;
+		a->keys[i].app = a;
+		if (!a->keys[i].revoked)	/* one secret twice: the first counts */
+			(void)tree_add(&k->keys, &a->keys[i]);
 	}
 }
 
 static void
 keys_drop(struct e3_keyring *k, const struct e3_app *a)
 {
-	for (unsigned i = 0; i < a->n_keys; i++) {
-		struct key_entry want = { a->keys[i].hash, NULL, NULL };
-		struct key_entry *found;
-		void *node = tfind(&want, &k->keys, key_cmp);
-
-		if (node == NULL)
-			continue;
-		found = *(struct key_entry **)node;
-		if (found->app != a)
-			continue;
-		(void)tdelete(&want, &k->keys, key_cmp);
-		free(found);
-		k->n_keys--;
-	}
+	for (unsigned i = 0; i < a->n_keys; i++)
+		if (tree_find(&k->keys, &a->keys[i]) == &a->keys[i])
+			(void)tree_remove(&k->keys, &a->keys[i]);
 }
 
 static enum rc
 compare(const struct e3_app *old, const struct e3_app *a)
 {
+	/* What moved to the next root key does not go back. */
+	if (a->version < old->version || (old->under_next && !a->under_next))
+		return (RC_DENIED);
 	if (a->version > old->version)
 		return (RC_OK);
-	if (a->version < old->version)
-		return (RC_DENIED);
 	return (memcmp(a->record_sha256, old->record_sha256,
-	    E3_SECRET_BYTES) == 0 ? RC_EXISTS : RC_CONFLICT);
+	    SCHEME_SECRET_BYTES) == 0 ? RC_EXISTS : RC_CONFLICT);
 }
 
 enum rc
 e3_keyring_put(struct e3_keyring *k, struct e3_app **ap)
 {
 	struct e3_app *a = *ap, *old;
-	void *node;
 	enum rc rc;
 
 	obj_check(k, E3_KEYRING_MAGIC);
@@ -179,67 +135,75 @@ e3_keyring_put(struct e3_keyring *k, struct e3_app **ap)
 			return (rc);
 		}
 		keys_drop(k, old);
-		(void)tdelete(old, &k->apps, app_cmp);
+		k->pairs -= old->n_pairs;
+		k->under_next -= old->under_next;
+		(void)tree_remove(&k->apps, old);
 		e3_app_unref(&old);	/* calls in flight keep theirs */
-		k->n_apps--;
 	}
 	*ap = NULL;
-	node = tsearch(a, &k->apps, app_cmp);
-	ensure(node != NULL && *(struct e3_app **)node == a);
-	k->n_apps++;
+	ensure(tree_add(&k->apps, a) == a);
 	keys_add(k, a);
+	k->pairs += a->n_pairs;
+	k->under_next += a->under_next;
 	k->epoch++;
+	k->summed = false;
 	return (RC_OK);
 }
 
-struct each {
-	e3_keyring_cb	*cb;
-	void		*arg;	/* borrowed: for one walk */
-};
-
-static void
-on_node(const void *node, VISIT which, void *arg)
-{
-	struct each *e = arg;
-
-	if (which == postorder || which == leaf)	/* ascending order */
-		e->cb(e->arg, *(struct e3_app *const *)node);
-}
-
 void
-e3_keyring_each(const struct e3_keyring *k, e3_keyring_cb *cb, void *arg)
+e3_keyring_each(const struct e3_keyring *k, tree_cb *cb, void *arg)
 {
-	struct each e = { cb, arg };
-
 	obj_check(k, E3_KEYRING_MAGIC);
-	twalk_r(k->apps, on_node, &e);
+	tree_each(&k->apps, cb, arg);
 }
 
 static void
-checksum_add(void *arg, const struct e3_app *a)
+checksum_add(void *arg, void *object)
 {
+	const struct e3_app *a = object;
+
 	rpc_checksum_add(arg, a->id, a->version, a->record_sha256);
 }
 
+/* Kept until something changes: any caller may ask for the statistics, as often
+ * as it likes, and over 10,000 apps it takes milliseconds. */
 void
-e3_keyring_checksum(const struct e3_keyring *k, uint8_t out[E3_SECRET_BYTES])
+e3_keyring_checksum(struct e3_keyring *k, uint8_t out[SCHEME_SECRET_BYTES])
 {
-	struct rpc_checksum *c = rpc_checksum_new();
+	struct rpc_checksum *c;
 
-	e3_keyring_each(k, checksum_add, c);
-	rpc_checksum_end(&c, out);
+	obj_check(k, E3_KEYRING_MAGIC);
+	if (!k->summed) {
+		c = rpc_checksum_new();
+		e3_keyring_each(k, checksum_add, c);
+		rpc_checksum_end(&c, k->sum);
+		k->summed = true;
+	}
+	memcpy(out, k->sum, sizeof(k->sum));
 }
 
 size_t
 e3_keyring_apps(const struct e3_keyring *k)
 {
-	return (k->n_apps);
+	return (k->apps.n);
+}
+
+size_t
+e3_keyring_pairs(const struct e3_keyring *k)
+{
+	return (k->pairs);
+}
+
+size_t
+e3_keyring_under_next(const struct e3_keyring *k)
+{
+	return (k->under_next);
 }
 
 size_t
 e3_keyring_keys(const struct e3_keyring *k)
 {
-	return (k->n_keys);
+	return (k->keys.n);
 }
 
 uint64_t

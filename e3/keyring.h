@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "e3/app.h"
+#include "lib/base/tree.h"
 
 struct e3_keyring;
 
@@ -20,10 +21,9 @@ void e3_keyring_free(struct e3_keyring **);
 /* Borrowed; NULL: no such app. */
 struct e3_app *e3_keyring_app(const struct e3_keyring *, struct span id);
 
-/* By SHA-256 of the secret; both borrowed.  RC_OK, RC_DENIED. */
-enum rc e3_keyring_authenticate(const struct e3_keyring *,
-    const uint8_t hash[E3_SECRET_BYTES], struct e3_app **,
-    const struct e3_api_key **) must_check;
+/* By SHA-256 of the secret, expired ones too; borrowed.  NULL: none. */
+const struct e3_api_key *e3_keyring_key(const struct e3_keyring *,
+    const uint8_t hash[SCHEME_SECRET_BYTES]);
 
 /*
  * Make a snapshot active in place of an older one; the reference moves here
@@ -36,14 +36,15 @@ enum rc e3_keyring_authenticate(const struct e3_keyring *,
 enum rc e3_keyring_put(struct e3_keyring *, struct e3_app **) must_check;
 
 /* Over every active record, as lib/rpc/sealed_record.h defines it. */
-void e3_keyring_checksum(const struct e3_keyring *,
-    uint8_t out[E3_SECRET_BYTES]);
+void e3_keyring_checksum(struct e3_keyring *,
+    uint8_t out[SCHEME_SECRET_BYTES]);
 
-/* In the order of app ids. */
-typedef void e3_keyring_cb(void *arg, const struct e3_app *);
-void e3_keyring_each(const struct e3_keyring *, e3_keyring_cb *, void *arg);
+/* With each struct e3_app, in the order of ids. */
+void e3_keyring_each(const struct e3_keyring *, tree_cb *, void *arg);
 
 size_t e3_keyring_apps(const struct e3_keyring *);
+size_t e3_keyring_pairs(const struct e3_keyring *);	/* of all apps */
+size_t e3_keyring_under_next(const struct e3_keyring *);	/* apps */
 size_t e3_keyring_keys(const struct e3_keyring *);	/* not revoked */
 /* Changes with every put that changed anything, and with every start. */
 uint64_t e3_keyring_epoch(const struct e3_keyring *);

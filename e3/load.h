@@ -1,6 +1,6 @@
 /*
- * e3/load.h - the helper's ops: sealed records become active keys, and the
- * engine begins to serve.
+ * e3/load.h - the engine's life: sealed records become active keys, and it
+ * begins to serve.
  * Context:   handlers on the network thread; records are opened on crypto
  *            threads and published by the network thread (call->finish).
  *
@@ -11,6 +11,7 @@
 
 #include "e3/dispatch.h"
 
-e3_handler e3_load_records, e3_checksum, e3_set_ready;
+e3_handler e3_load_records, e3_checksum, e3_set_ready, e3_set_draining;
+e3_handler e3_attest, e3_unlock;
 
 #endif

@@ -6,31 +6,29 @@
  *   table builder  what speeds up sealing to busy apps; low priority
  *
  *   options  -> secure heap -> platform (root key, server key)
- *   server   -> links -> calls -> dispatch -> handlers -> scheduler
+ *   server   -> links -> calls -> dispatch -> handlers -> scheduler (lib/rpc,
+ *               lib/base)
  *   keyring  -> apps (counted snapshots) -> key pairs, API-key hashes
  *
  * It opens no file after start and no socket at all: what it has came from
  * the master by descriptor.
  */
-#include <getopt.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
 
-#include "e3/server.h"
+#include "e3/dispatch.h"
 #include "lib/base/buffer.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/base/object.h"
+#include "lib/base/options.h"
+#include "lib/base/process.h"
 #include "lib/base/sandbox.h"
 #include "lib/base/secret.h"
 #include "lib/ipc/channel.h"
-#include "lib/ipc/inherit.h"
+#include "lib/ipc/role.h"
 
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -49,7 +47,10 @@ struct options {
 	unsigned	max_links;
 	unsigned	max_queue;
 	unsigned	auth_cache_s;
+	unsigned	app_fields_per_s;	/* 0: no limit */
+	unsigned	app_calls;
 	enum log_level	log_level;
+	bool		sign_all;
 	bool		seccomp;
 };
 
@@ -57,94 +58,43 @@ struct options {
 struct process {
 	struct loop		*loop;		/* owned */
 	struct e3_engine	engine;
-	struct e3_server	*server;	/* owned */
 	struct ipc_channel	*control;	/* owned */
 };
 
 /* ---- options ---- */
 
-static void
-usage(FILE *to)
-{
-	(void)fprintf(to,
-	    "usage: e3d --name NAME [--threads N] [--secure-heap-kib N]\n"
-	    "           [--max-links N] [--max-queue N] [--auth-cache-s N]\n"
-	    "           [--log-level LEVEL] [--no-seccomp]\n"
-	    "       e3d -V | --help\n"
-	    "The encryption engine.  relayd starts it and passes keys and\n"
-	    "listening sockets as descriptors; it is not started by hand.\n");
-}
-
-static unsigned
-number(const char *option, const char *text, unsigned min, unsigned max)
-{
-	uint64_t v;
-
-	if (string_u64(span_of(text), &v) != RC_OK || v < min || v > max)
-		fatal(EXIT_USAGE, "--%s: %s is not in %u..%u", option, text,
-		    min, max);
-	return ((unsigned)v);
-}
-
-static void
-set_option(struct options *o, const char *name, const char *value)
-{
-	if (strcmp(name, "name") == 0)
-		o->name = value;
-	else if (strcmp(name, "threads") == 0)
-		o->threads = number(name, value, 0, 256);
-	else if (strcmp(name, "secure-heap-kib") == 0)
-		o->secure_heap_kib = number(name, value, 64, 1u << 20);
-	else if (strcmp(name, "max-links") == 0)
-		o->max_links = number(name, value, 1, 65536);
-	else if (strcmp(name, "max-queue") == 0)
-		o->max_queue = number(name, value, 1, 1u << 20);
-	else if (strcmp(name, "auth-cache-s") == 0)
-		o->auth_cache_s = number(name, value, 0, 3600);
-	else if (strcmp(name, "no-seccomp") == 0)
-		o->seccomp = false;
-	else if (strcmp(name, "log-level") == 0 &&
-	    !log_level_parse(value, &o->log_level))
-		fatal(EXIT_USAGE, "--log-level: %s is not a level", value);
-}
+static const char usage_text[] =
+    "usage: e3d --name NAME [--threads N] [--secure-heap-kib N]\n"
+    "           [--max-links N] [--max-queue N] [--auth-cache-s N]\n"
+    "           [--app-fields-per-s N] [--app-calls N] [--sign-all]\n"
+    "           [--log-level LEVEL] [--no-seccomp]\n"
+    "       e3d -V | --help\n"
+    "The encryption engine.  relayd starts it and passes keys and\n"
+    "listening sockets as descriptors; it is not started by hand.\n";
 
 static void
 read_options(int argc, char **argv, struct options *o)
 {
-	static const struct option table[] = {
-		{ "name", required_argument, NULL, 'o' },
-		{ "threads", required_argument, NULL, 'o' },
-		{ "secure-heap-kib", required_argument, NULL, 'o' },
-		{ "max-links", required_argument, NULL, 'o' },
-		{ "max-queue", required_argument, NULL, 'o' },
-		{ "auth-cache-s", required_argument, NULL, 'o' },
-		{ "log-level", required_argument, NULL, 'o' },
-		{ "no-seccomp", no_argument, NULL, 'o' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	const struct options_row rows[] = {
+		{ "name", .text = &o->name },
+		{ "threads", .number = &o->threads, .max = 256 },
+		{ "secure-heap-kib", .number = &o->secure_heap_kib, .min = 64,
+		    .max = 1u << 20 },
+		{ "max-links", .number = &o->max_links, .min = 1,
+		    .max = 65536 },
+		{ "max-queue", .number = &o->max_queue, .min = 1,
+		    .max = 1u << 20 },
+		{ "auth-cache-s", .number = &o->auth_cache_s, .max = 3600 },
+		{ "app-fields-per-s", .number = &o->app_fields_per_s,
+		    .max = 1u << 30 },
+		{ "app-calls", .number = &o->app_calls, .max = 1u << 20 },
+		{ "sign-all", .set = &o->sign_all },
+		{ "log-level", .level = &o->log_level },
+		{ "no-seccomp", .clear = &o->seccomp },
 	};
-	int which, index;
 
-	while ((which = getopt_long(argc, argv, "V", table, &index)) != -1) {
-		switch (which) {
-		case 'o':
-			set_option(o, table[index].name, optarg);
-			break;
-		case 'V':
-			(void)printf("e3d %s\n", PACKAGE_VERSION);
-			exit(0);
-		case 'h':
-			usage(stdout);
-			exit(0);
-		default:
-			usage(stderr);
-			exit(EXIT_USAGE);
-		}
-	}
-	if (optind != argc) {
-		usage(stderr);
-		exit(EXIT_USAGE);
-	}
+	options_read(&(struct options_program){ "e3d", PACKAGE_VERSION,
+	    usage_text }, rows, sizeof(rows) / sizeof(rows[0]), argc, argv);
 }
 
 /* ---- secrets ---- */
@@ -192,6 +142,14 @@ on_stopped(void *arg)
 	loop_stop(p->loop);
 }
 
+/* Who asks is told to go elsewhere while those who are here are served. */
+static void
+drain(struct process *p)
+{
+	p->engine.draining = p->engine.ending = true;
+	rpc_server_drain(p->engine.server, on_stopped, p);
+}
+
 static void
 send_status(struct process *p)
 {
@@ -202,7 +160,7 @@ send_status(struct process *p)
 	buffer_printf(&b, "{\"ready\":%s,\"apps\":%zu,\"keys\":%zu,"
 	    "\"links\":%u}", e->ready ? "true" : "false",
 	    e3_keyring_apps(e->keyring), e3_keyring_keys(e->keyring),
-	    e->links);
+	    rpc_server_links(e->server));
 	if (ipc_channel_send(p->control, "status", (struct span){
 	    buffer_data(&b), buffer_len(&b) }, -1) != RC_OK)
 		log_warn("status-not-sent");
@@ -222,7 +180,7 @@ on_message(void *arg, struct span verb, struct span text, int fd)
 	if (fd >= 0)
 		(void)close(fd);
 	if (span_eq_str(verb, "drain"))
-		e3_server_drain(p->server, on_stopped, p);
+		drain(p);
 	else if (span_eq_str(verb, "status"))
 		send_status(p);
 }
@@ -231,9 +189,7 @@ on_message(void *arg, struct span verb, struct span text, int fd)
 static void
 on_eof(void *arg)
 {
-	struct process *p = arg;
-
-	e3_server_drain(p->server, on_stopped, p);
+	drain(arg);
 }
 
 static const struct ipc_channel_ops control_ops = {
@@ -255,31 +211,38 @@ crypto_threads(unsigned wanted)
 
 static void
 start_engine(struct process *p, const struct options *o,
-    const struct e3_platform *platform, struct ipc_inherited *fds)
+    struct e3_platform *platform, struct ipc_inherited *fds)
 {
 	static const char *const listeners[] = { "engine.unix", "engine.tcp" };
-	const struct e3_server_config config = {
+	struct rpc_server_config config = {
 		.ctx = e3_platform_server_ctx(platform),
-		.threads = crypto_threads(o->threads),
 		.max_links = o->max_links,
-		.max_queue = o->max_queue,
+		.sched.threads = crypto_threads(o->threads),
+		.sched.max_jobs = o->max_queue,
 	};
 	unsigned n = 0;
 
 	p->loop = loop_new();
+	p->engine.platform = platform;
 	p->engine.root_key = e3_platform_root_key(platform);
+	p->engine.next_root_key = e3_platform_next_root_key(platform);
 	p->engine.keyring = e3_keyring_new();
 	p->engine.auth_cache_s = o->auth_cache_s;
+	p->engine.sign_all = o->sign_all;
+	p->engine.meters.per_s = o->app_fields_per_s;
+	p->engine.meters.at_once = o->app_calls;
+	p->engine.threads = config.sched.threads;
 	p->engine.t_start_ms = clock_mono_ms();
-	if ((p->engine.crypto = e3_crypto_new()) == NULL ||
-	    (p->server = e3_server_new(p->loop, &p->engine, &config)) == NULL)
-		fatal(1, "cannot start %u crypto threads", config.threads);
+	if ((p->engine.crypto = scheme_crypto_new()) == NULL ||
+	    !e3_engine_start(&p->engine, p->loop, &config))
+		fatal(1, "cannot start %u crypto threads",
+		    config.sched.threads);
 	for (size_t i = 0; i < sizeof(listeners) / sizeof(listeners[0]); i++) {
 		int fd = ipc_inherit_take(fds, listeners[i]);
 
 		if (fd < 0)
 			continue;
-		e3_server_listen(p->server, fd);
+		rpc_server_listen(p->engine.server, fd);
 		n++;
 	}
 	if (n == 0)
@@ -295,43 +258,36 @@ serve(struct process *p, int control_fd)
 		log_warn("ready-not-sent");
 	loop_run(p->loop);
 	ipc_channel_free(&p->control);
-	e3_server_free(&p->server);
+	e3_engine_stop(&p->engine);
 	e3_keyring_free(&p->engine.keyring);
-	e3_crypto_free(&p->engine.crypto);
+	scheme_crypto_free(&p->engine.crypto);
 	loop_free(&p->loop);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct options o = { .name = "engine", .secure_heap_kib = 1024,
+	struct options o = { .name = "engine", .secure_heap_kib = 4096,
 	    .max_links = 256, .max_queue = 4096, .auth_cache_s = 5,
-	    .log_level = LOG_INFO, .seccomp = true };
+	    .app_calls = 2048, .log_level = LOG_INFO, .seccomp = true };
 	static struct ipc_inherited fds;
 	static struct process p;
 	struct e3_platform *platform;
 	char why[256];
-	int control, fd;
+	int control;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_init("e3d", LOG_INFO);
 	read_options(argc, argv, &o);
 	log_set_level(o.log_level);
-	if (ipc_inherit_read(&fds) != RC_OK)
-		fatal(EXIT_USAGE, "%s is broken", IPC_FDS_VARIABLE);
-	if ((control = ipc_inherit_take(&fds, "control")) < 0) {
-		usage(stderr);
-		return (EXIT_USAGE);
-	}
-	if ((fd = ipc_inherit_take(&fds, "log")) >= 0)
-		log_to_fd(fd);
-	panic_init(ipc_inherit_take(&fds, "panic"));
+	control = ipc_role_start(&fds, usage_text);
 	secret_no_core();
 	buffer_keep_heap();
 	make_secure_heap(o.secure_heap_kib);
 	if (e3_platform_open("local", &fds, &platform, why, sizeof(why)) !=
 	    RC_OK)
 		fatal(1, "%s", why);
+	process_watch();
 	enter_sandbox(o.seccomp);
 	start_engine(&p, &o, platform, &fds);
 	log_info("start name=%s threads=%u secure_heap_kib=%u", o.name,

@@ -14,12 +14,12 @@
 #define RELAY_E3_RECORD_H
 
 #include "e3/app.h"
-#include "e3/ecies.h"
+#include "lib/scheme/ecies.h"
 
-/* Append the record of app (its id and version) to out; also sets
- * app->record_sha256.  RC_OK, RC_LIMIT (over RPC_RECORD_BYTES_MAX),
+/* Append the record of app (its id and version), in the newest format, to out;
+ * also sets app->record_sha256.  RC_OK, RC_LIMIT (over RPC_RECORD_BYTES_MAX),
  * RC_NOMEM. */
-enum rc e3_record_seal(struct e3_crypto *, const uint8_t *root_key,
+enum rc e3_record_seal(struct scheme_crypto *, const uint8_t *root_key,
     struct e3_app *, struct buffer *out) must_check;
 
 /*
@@ -30,7 +30,7 @@ enum rc e3_record_seal(struct e3_crypto *, const uint8_t *root_key,
  * RC_UNSUPPORTED  authentic, but it holds what this version does not know
  * RC_NOMEM    the secure heap is full
  */
-enum rc e3_record_open(struct e3_crypto *, const uint8_t *root_key,
+enum rc e3_record_open(struct scheme_crypto *, const uint8_t *root_key,
     struct span record, struct e3_app **out) must_check;
 
 #endif

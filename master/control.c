@@ -15,6 +15,7 @@
 #include "lib/ipc/channel.h"
 #include "master/master.h"
 #include "master/reload.h"
+#include "master/restart.h"
 
 #define CLIENTS_MAX	32	/* tools of administrators, not a service */
 #define STATUS_MS	500	/* a role answers in microseconds; one that is
@@ -23,6 +24,7 @@
 enum waits {
 	WAITS_NOT,
 	WAITS_STATUS,		/* for feed and helper */
+	WAITS_ENGINE,		/* restart-engine */
 	WAITS_ACCEPTED,		/* reload */
 	WAITS_SERVING		/* reload-wait */
 };
@@ -102,12 +104,31 @@ control_reload_done(struct master *m, unsigned run, const unsigned *generation,
 	struct client *c;
 
 	TAILQ_FOREACH(c, &m->control->clients, link) {
-		if (c->waits <= WAITS_STATUS || c->run > run)
+		if (c->waits < WAITS_ACCEPTED || c->run > run)
 			continue;
 		if (generation != NULL)
 			answer_generation(c, *generation);
 		else
 			answer_failed(c, why);
+	}
+}
+
+void
+control_restart_done(struct master *m, const char *why)
+{
+	struct client *c;
+
+	if (m->control == NULL)		/* leaving: the door is closed */
+		return;
+	TAILQ_FOREACH(c, &m->control->clients, link) {
+		if (c->waits != WAITS_ENGINE)
+			continue;
+		if (why != NULL) {
+			answer_failed(c, why);
+			continue;
+		}
+		c->waits = WAITS_NOT;
+		answer(c, "ok", SPAN_LIT(""));
 	}
 }
 
@@ -235,23 +256,49 @@ on_status(struct client *c)
 
 /* ---- requests --------------------------------------------------------------------------- */
 
+/* Log who asks; refuse before the first generation serves and at the end. */
+static bool
+may_change(struct client *c, const char *what)
+{
+	const struct master *m = c->control->master;
+
+	log_info("control asks=%s uid=%u pid=%ld", what,
+	    (unsigned)c->peer.uid, (long)c->peer.pid);
+	if (m->leaving == LEAVING_NOT && m->ready)
+		return (true);
+	answer_failed(c, m->leaving != LEAVING_NOT ? "relayd is leaving" :
+	    "relayd is still starting");
+	return (false);
+}
+
 static void
 on_reload(struct client *c, enum waits waits)
 {
 	struct master *m = c->control->master;
 
-	log_info("control asks=reload uid=%u pid=%ld",
-	    (unsigned)c->peer.uid, (long)c->peer.pid);
-	if (m->leaving != LEAVING_NOT || !m->ready) {
-		answer_failed(c, m->leaving != LEAVING_NOT ?
-		    "relayd is leaving" : "relayd is still starting");
+	if (!may_change(c, "reload"))
 		return;
-	}
 	/* It may be refused before reload_request returns; then the run is
 	 * over and its number known only afterwards: wait for any. */
 	c->waits = waits;
 	c->run = 0;
 	c->run = reload_request(m, RELOAD_CONF);
+}
+
+static void
+on_restart_engine(struct client *c)
+{
+	struct master *m = c->control->master;
+	enum rc rc;
+
+	if (!may_change(c, "restart-engine"))
+		return;
+	if ((rc = restart_engine(m)) == RC_OK)
+		c->waits = WAITS_ENGINE;
+	else
+		answer_failed(c, rc == RC_NOTFOUND ?
+		    "relayd runs no engine here" :
+		    "the engine is being restarted already");
 }
 
 static void
@@ -269,6 +316,8 @@ on_message(void *arg, struct span verb, struct span text, int fd)
 		on_reload(c, WAITS_ACCEPTED);
 	else if (span_eq_str(verb, "reload-wait"))
 		on_reload(c, WAITS_SERVING);
+	else if (span_eq_str(verb, "restart-engine"))
+		on_restart_engine(c);
 	else
 		answer_failed(c, "unknown request");
 }

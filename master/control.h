@@ -1,5 +1,6 @@
 /*
- * master/control.h - <run_dir>/relayd.sock: status, reload, reload-wait.
+ * master/control.h - <run_dir>/relayd.sock: status, reload, reload-wait,
+ * restart-engine.
  * Context:   the loop's thread.  Who may connect is decided by the socket's
  *            mode and group; each peer that changes something is logged.
  */
@@ -19,6 +20,9 @@ void control_reload_accepted(struct master *, unsigned run,
     unsigned generation);
 void control_reload_done(struct master *, unsigned run,
     const unsigned *generation, const char *why);
+
+/* From restart.c: the new engine serves (why NULL), or it does not. */
+void control_restart_done(struct master *, const char *why);
 
 /* From supervise.c: a child answered to `status`, or its channel ended. */
 void control_child_told(struct master *);

@@ -29,6 +29,7 @@
 #include "master/master.h"
 #include "master/notify.h"
 #include "master/reload.h"
+#include "master/restart.h"
 #include "master/spawn.h"
 #include "master/tickets.h"
 #include "master/upgrade.h"
@@ -368,6 +369,7 @@ open_all(struct master *m, int upgrade_fd)
 	m->loop = loop_new();
 	m->tickets = tickets_new(m);
 	m->reload = reload_new(m);
+	m->restart = restart_new(m);
 	m->control = control_new(m);
 	timer_init(&m->start_deadline, m->loop, on_start_deadline, m);
 	watch_signals(m);
@@ -381,6 +383,7 @@ close_all(struct master *m)
 	supervise_fini(&m->children);
 	control_free(&m->control);
 	reload_free(&m->reload);
+	restart_free(&m->restart);
 	tickets_free(&m->tickets);
 	listen_fini(&m->listeners);
 	log_info("relayd-ended exit=%d", m->exit_code);

@@ -7,6 +7,7 @@
  *                     -> children (the table of supervise.c; each holds the
  *                        settings it was born with)
  *                     -> reload (at most one running, others wait in line)
+ *                     -> restart (of e3d alone; at most one)
  *                     -> control (relayd.sock and who is connected there)
  */
 #ifndef RELAY_MASTER_MASTER_H
@@ -49,6 +50,7 @@ struct master_options {
 
 struct control;
 struct reload;
+struct restart;
 struct tickets;
 
 struct master {
@@ -63,6 +65,7 @@ struct master {
 	struct children		children;
 	struct control		*control;	/* owned */
 	struct reload		*reload;	/* owned */
+	struct restart		*restart;	/* owned */
 	struct tickets		*tickets;	/* owned */
 	int			lock_fd;	/* owned */
 	int			log_fd;		/* owned copy for children; -1:

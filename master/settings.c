@@ -10,10 +10,9 @@
 
 #include "lib/base/fd.h"
 #include "lib/base/object.h"
+#include "master/root_key.h"
 
-#define ROOT_KEY_BYTES	32
 #define TEXT_MAX	(1u << 20)
-#define CREDENTIAL	"credential:"
 
 static void __attribute__((__format__(__printf__, 2, 3)))
 fault_set(struct conf_fault *fault, const char *fmt, ...)
@@ -102,41 +101,21 @@ add_certificates(struct settings *s, struct conf_fault *fault)
 	return (rc);
 }
 
-/* The key that all data hangs on: exactly so, or not at all. */
+/* Kept for the case that it cannot be opened at a later birth of e3d. */
 static enum rc
 add_root_key(struct settings *s, struct conf_fault *fault)
 {
-	const char *value = s->e3->root_key;
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	const struct stat *st;
-	char *path;
+	struct settings_file *f = &s->files[s->n_files];
 	enum rc rc;
 
-	if (strncmp(value, CREDENTIAL, strlen(CREDENTIAL)) != 0) {
-		path = xstrdup(value);
-	} else if (folder != NULL) {
-		path = xasprintf("%s/%s", folder, value + strlen(CREDENTIAL));
-	} else {
-		fault_set(fault, "%s: option 'root_key': there is no "
-		    "$CREDENTIALS_DIRECTORY", s->e3->path);
-		return (RC_NOTFOUND);
-	}
-	rc = add_file(s, ROLE_E3D, "root", path, fault);
+	ensure(s->n_files < SETTINGS_FILES_MAX);
+	rc = root_key_open(s->e3, "", &f->fd, &f->st, fault);
 	if (rc != RC_OK)
-		goto out;
-	st = &s->files[s->n_files - 1].st;
-	if (st->st_size != ROOT_KEY_BYTES) {
-		fault_set(fault, "%s: a root key has %d bytes, this file %lld",
-		    path, ROOT_KEY_BYTES, (long long)st->st_size);
-		rc = RC_SYNTAX;
-	} else if ((st->st_mode & 077) != 0) {
-		fault_set(fault, "%s: others may read it (mode %03o): it must "
-		    "be 0400", path, (unsigned)(st->st_mode & 0777));
-		rc = RC_DENIED;
-	}
-out:
-	free(path);
-	return (rc);
+		return (rc);
+	f->role = ROLE_E3D;
+	(void)snprintf(f->name, sizeof(f->name), "root");
+	s->n_files++;
+	return (RC_OK);
 }
 
 static enum rc

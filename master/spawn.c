@@ -18,20 +18,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/crash_point.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/ipc/inherit.h"
 #include "master/master.h"
+#include "master/root_key.h"
 #include "master/tickets.h"
 
 #define FIRST_FD	3
 #define ARGV_MAX	24
-#define ENV_MAX		8
+#define ENV_MAX		12
 #define OUTPUT_BYTES	4096	/* of a check: its last line is enough */
 
 /* What is passed on: sanitizers of a test build are told by environment. */
 static const char *const env_kept[] = {
+	CRASH_POINT_VARIABLE
 	"TZ", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS"
 };
 
@@ -39,6 +42,7 @@ struct birth {
 	const struct privs	*privs;	/* borrowed; NULL: stay as we are */
 	enum role		role;
 	struct ipc_inherited	fds;	/* borrowed descriptors */
+	int			keys[2];	/* owned: of e3d alone; -1 */
 	int			output;	/* for 1 and 2; -1: as ours */
 	char			*panic;	/* borrowed: mapped page, or NULL */
 	char			*path;	/* owned */
@@ -64,7 +68,8 @@ static void
 add_files(struct birth *b, const struct settings *s, enum role role)
 {
 	for (size_t i = 0; i < s->n_files; i++)
-		if (s->files[i].role == role)
+		if (s->files[i].role == role &&
+		    (role != ROLE_E3D || strcmp(s->files[i].name, "root") != 0))
 			add_fd(b, s->files[i].name, s->files[i].fd);
 }
 
@@ -102,9 +107,43 @@ add_feed(struct birth *b, const struct master *m, const struct settings *s)
 	free(path);
 }
 
+static int
+settings_fd(const struct settings *s, enum role role, const char *name)
+{
+	for (size_t i = 0; i < s->n_files; i++)
+		if (s->files[i].role == role &&
+		    strcmp(s->files[i].name, name) == 0)
+			return (s->files[i].fd);
+	return (-1);
+}
+
+/* The root key as it lies there now: a rotation may have replaced it since the
+ * configuration was read, and what was open then opens no record any more.
+ * The next one too, while there is one. */
+static void
+add_root_keys(struct birth *b, const struct settings *s)
+{
+	struct conf_fault fault = { .text = "" };
+	struct stat st;
+	enum rc rc;
+
+	if (root_key_open(s->e3, "", &b->keys[0], &st, &fault) != RC_OK)
+		log_error("root-key not-read why=\"%s\" used=the one of the "
+		    "last reload", fault.text);
+	add_fd(b, "root", b->keys[0] >= 0 ? b->keys[0] :
+	    settings_fd(s, ROLE_E3D, "root"));
+	rc = root_key_open(s->e3, ROOT_KEY_NEXT, &b->keys[1], &st, &fault);
+	if (rc == RC_OK)
+		log_info("root-key-next passed to=e3d");
+	else if (rc != RC_NOTFOUND)
+		log_error("root-key-next not-passed why=\"%s\"", fault.text);
+	add_fd(b, "root.next", b->keys[1]);
+}
+
 static void
 add_engine(struct birth *b, const struct master *m, const struct settings *s)
 {
+	add_root_keys(b, s);
 	for (size_t i = 0; i < s->e3->n_listens; i++)
 		add_fd(b, strncmp(s->e3->listens[i], "unix:", 5) == 0 ?
 		    "engine.unix" : "engine.tcp",
@@ -162,6 +201,10 @@ add_engine_args(struct birth *b, const struct settings *s)
 	add_number(b, "--max-links", e3->max_links);
 	add_number(b, "--max-queue", e3->max_queue);
 	add_number(b, "--auth-cache-s", e3->auth_cache_s);
+	add_number(b, "--app-fields-per-s", e3->app_fields_per_s);
+	add_number(b, "--app-calls", e3->app_calls);
+	if (strcmp(e3->rpc_signatures, "all") == 0)
+		add_arg(b, "--sign-all");
 	add_log_level(b, s->relay->log_level);
 	if (!s->relay->seccomp)
 		add_arg(b, "--no-seccomp");
@@ -242,6 +285,8 @@ program_path(const struct master *m, const char *name)
 static void
 birth_fini(struct birth *b)
 {
+	fd_close(&b->keys[0]);
+	fd_close(&b->keys[1]);
 	for (unsigned i = 0; i < b->argc; i++)
 		free(b->argv[i]);
 	for (unsigned i = 0; i < b->n_env; i++)
@@ -374,7 +419,8 @@ enum rc
 spawn_role(const struct master *m, const struct settings *s, enum role role,
     const char *name, unsigned generation, struct spawned *out)
 {
-	struct birth b = { .privs = &m->privs, .role = role, .output = -1 };
+	struct birth b = { .privs = &m->privs, .role = role,
+	    .keys = { -1, -1 }, .output = -1 };
 	int pair[2] = { -1, -1 };
 	enum rc rc = RC_IO;
 
@@ -434,7 +480,8 @@ enum rc
 spawn_check_worker(const struct master *m, const struct settings *s,
     struct spawned_check *out)
 {
-	struct birth b = { .privs = &m->privs, .role = ROLE_WORKER };
+	struct birth b = { .privs = &m->privs, .role = ROLE_WORKER,
+	    .keys = { -1, -1 } };
 	int tickets = tickets_sample();
 	enum rc rc;
 
@@ -453,7 +500,7 @@ spawn_check_worker(const struct master *m, const struct settings *s,
 enum rc
 spawn_check_self(const struct master *m, struct spawned_check *out)
 {
-	struct birth b = { .role = ROLE_COUNT };
+	struct birth b = { .role = ROLE_COUNT, .keys = { -1, -1 } };
 	enum rc rc;
 
 	add_arg(&b, "relayd");

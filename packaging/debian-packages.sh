@@ -2,7 +2,7 @@
 # shellcheck shell=sh disable=SC2034
 RELAY_PACKAGES_BUILD="autoconf automake gcc make pkg-config libssl-dev libevent-dev \
 libconfuse-dev liblmdb-dev libhiredis-dev libmsgpack-dev libyajl-dev libpcre2-dev libc-ares-dev \
-libsecp256k1-dev libseccomp-dev zlib1g-dev mandoc"
+libsecp256k1-dev libseccomp-dev libcbor-dev libgfshare-dev zlib1g-dev mandoc"
 RELAY_PACKAGES_DEMO="redis-server redis-tools openssl curl ca-certificates python3 procps"
 RELAY_PACKAGES_TEST="clang libclang-rt-14-dev llvm libcmocka-dev python3-pytest \
 python3-pytest-xdist python3-cryptography python3-msgpack git iproute2 shellcheck xz-utils binutils"

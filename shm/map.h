@@ -5,7 +5,8 @@
  *            fork.  A transaction never outlives one callback.
  *
  * Keys are "<hash>/<field>", e.g. "relays/shop.example.com"; "sync/state" is
- * written with each complete sync.  The transaction id is the change counter:
+ * written with each complete sync, "engines/<name>" whenever the engines that
+ * announce themselves change.  The transaction id is the change counter:
  * a reader that sees the same id as before need not look further.
  *
  * Permissions (design.md section 3): folder 0750, data.mdb 0640, lock.mdb
@@ -24,6 +25,7 @@
 #define SHM_MAP_BYTES	((size_t)4 << 30)
 #define SHM_KEY_BYTES	384	/* "relays/" + 255 + room; LMDB's limit is 511 */
 #define SHM_RELAYS	"relays/"
+#define SHM_ENGINES	"engines/"
 
 struct shm_map;
 

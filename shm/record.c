@@ -50,7 +50,8 @@ record_crc(const unsigned char *head, const void *payload, size_t len)
 static bool
 kind_known(uint64_t kind)
 {
-	return (kind == SHM_KIND_RELAY || kind == SHM_KIND_SYNC);
+	return (kind == SHM_KIND_RELAY || kind == SHM_KIND_SYNC ||
+	    kind == SHM_KIND_ENGINE);
 }
 
 enum rc

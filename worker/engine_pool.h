@@ -8,6 +8,9 @@
  * change nothing), so a call whose link is lost moves to another one until its
  * deadline.  The body is written anew for each try by the asker: large bodies
  * are held once.
+ *
+ * Engines are those of conf, for good, and those that are announced, which come
+ * and go.  One that drains is asked only while no other is up.
  */
 #ifndef RELAY_WORKER_ENGINE_POOL_H
 #define RELAY_WORKER_ENGINE_POOL_H
@@ -38,6 +41,16 @@ struct engine_pool *engine_pool_new(struct loop *,
     const struct engine_pool_config *);
 void engine_pool_free(struct engine_pool **);
 
+struct engine_announced {
+	const char	*address;	/* "host:port"; copied */
+	bool		draining;
+};
+
+/* These are announced now, and no others: new ones are connected; those that
+ * left get no new calls and are let go when they have answered the last. */
+void engine_pool_announced(struct engine_pool *,
+    const struct engine_announced *, size_t n);
+
 struct engine_call_ops {
 	/*
 	 * Write the call's body.  Runs once per try; a second time means that
@@ -65,7 +78,7 @@ uint64_t engine_call(struct engine_pool *, enum rpc_op,
 /* No callback comes after this; 0 and answered ids are ignored. */
 void engine_call_cancel(struct engine_pool *, uint64_t id);
 
-/* Engines that answer at this moment. */
+/* Engines that answer at this moment, but those that left. */
 unsigned engine_pool_up(const struct engine_pool *);
 unsigned engine_pool_calls(const struct engine_pool *);
 

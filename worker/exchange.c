@@ -172,6 +172,9 @@ exchange_transform(struct exchange *x, const struct relay_action *action,
 		.head = head,
 		.body = body,
 		.syntax = buffer_len(body) == 0 && !pieces ? REWRITE_NONE : syntax,
+		/* On the way in the caller is told; on the way back it stays
+		 * sealed. */
+		.forbidden_fails = head == &x->head,
 		.pieces = pieces,
 		.tx = &x->tx,
 		.max_fields = r->max_body_fields != 0 ? r->max_body_fields :
@@ -197,6 +200,10 @@ exchange_transform_error(enum transform_result r)
 		return (ERROR_OVERLOADED);
 	case TRANSFORM_UNDECRYPTABLE:
 		return (ERROR_DECRYPTION);
+	case TRANSFORM_FORBIDDEN:
+		return (ERROR_DECRYPT_FORBIDDEN);
+	case TRANSFORM_RATE_LIMITED:
+		return (ERROR_RATE_LIMITED);
 	case TRANSFORM_ENGINE:
 		return (ERROR_ENGINE_UNAVAILABLE);
 	case TRANSFORM_PENDING:

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include <getopt.h>
+#include <limits.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,14 +17,16 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
+#include "lib/base/options.h"
 #include "lib/base/sandbox.h"
 #include "lib/base/secret.h"
-#include "lib/ipc/inherit.h"
-#include "lib/net/tls.h"
+#include "lib/ipc/link_ctx.h"
+#include "lib/ipc/role.h"
 #include "worker/accept.h"
 #include "worker/api_key.h"
 #include "worker/conn.h"
 #include "worker/drain.h"
+#include "worker/engine_list.h"
 #include "worker/engine_pool.h"
 #include "worker/explain.h"
 #include "worker/origin_pool.h"
@@ -45,78 +47,35 @@ struct options {
 static SSL_CTX *link_ctx;	/* owned: for engine links */
 static struct timer map_timer;
 
-static void
-usage(FILE *out)
-{
-	fputs("usage: relay-worker [-t] --name NAME [--generation N] [--conf-path PATH]\n"
-	    "\n"
-	    "relayd starts this program; it needs the descriptors that relayd passes.\n"
-	    "  -t            load certificates, keys and CA files, say ok, exit\n"
-	    "  --explain REQUEST --relay FILE --relay-name NAME [--host HOST] [--json]\n"
-	    "                what relayctl explain prints; needs no descriptors\n"
-	    "  -V, --version print the version\n"
-	    "  -h, --help    print this text\n", out);
-}
+static const char usage_text[] =
+    "usage: relay-worker [-t] --name NAME [--generation N] [--conf-path PATH]\n"
+    "\n"
+    "relayd starts this program; it needs the descriptors that relayd passes.\n"
+    "  -t            load certificates, keys and CA files, say ok, exit\n"
+    "  --explain REQUEST --relay FILE --relay-name NAME [--host HOST] [--json]\n"
+    "                what relayctl explain prints; needs no descriptors\n"
+    "  -V, --version print the version\n"
+    "  -h, --help    print this text\n";
 
 static struct options
 parse_options(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "name", required_argument, NULL, 'n' },
-		{ "generation", required_argument, NULL, 'g' },
-		{ "conf-path", required_argument, NULL, 'c' },
-		{ "explain", required_argument, NULL, 'e' },
-		{ "relay", required_argument, NULL, 'r' },
-		{ "relay-name", required_argument, NULL, 'R' },
-		{ "host", required_argument, NULL, 'H' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct options o = { .name = "worker", .conf_path = NULL };
-	int c;
+	const struct options_row rows[] = {
+		{ "name", .text = &o.name },
+		{ "generation", .number = &o.generation, .max = UINT_MAX },
+		{ "conf-path", .text = &o.conf_path },
+		{ "test", 't', .set = &o.test },
+		{ "explain", .text = &o.explain.request_path },
+		{ "relay", .text = &o.explain.relay_path },
+		{ "relay-name", .text = &o.explain.relay_name },
+		{ "host", .text = &o.explain.host },
+		{ "json", .set = &o.explain.json },
+	};
 
-	while ((c = getopt_long(argc, argv, "thV", longs, NULL)) != -1) {
-		switch (c) {
-		case 'n':
-			o.name = optarg;
-			break;
-		case 'g':
-			o.generation = (unsigned)strtoul(optarg, NULL, 10);
-			break;
-		case 'c':
-			o.conf_path = optarg;
-			break;
-		case 't':
-			o.test = true;
-			break;
-		case 'e':
-			o.explain.request_path = optarg;
-			break;
-		case 'r':
-			o.explain.relay_path = optarg;
-			break;
-		case 'R':
-			o.explain.relay_name = optarg;
-			break;
-		case 'H':
-			o.explain.host = optarg;
-			break;
-		case 'j':
-			o.explain.json = true;
-			break;
-		case 'V':
-			printf("relay-worker %s\n", PACKAGE_VERSION);
-			exit(0);
-		case 'h':
-			usage(stdout);
-			exit(0);
-		default:
-			usage(stderr);
-			exit(2);
-		}
-	}
+	options_read(&(struct options_program){ "relay-worker",
+	    PACKAGE_VERSION, usage_text }, rows, sizeof(rows) / sizeof(rows[0]),
+	    argc, argv);
 	return (o);
 }
 
@@ -130,7 +89,7 @@ explain(struct options *o)
 	int status;
 
 	if (o->explain.relay_path == NULL || o->explain.relay_name == NULL) {
-		usage(stderr);
+		fputs(usage_text, stderr);
 		return (2);
 	}
 	rc = o->conf_path != NULL ? conf_read(o->conf_path, &conf, &fault) :
@@ -249,30 +208,11 @@ load_tls(struct worker *w, struct ipc_inherited *in)
 static void
 load_link(struct ipc_inherited *in)
 {
-	struct buffer chain, key, ca, revoked;
 	char why[256];
-	enum rc rc;
 
-	buffer_init(&chain, PEM_BYTES_MAX, false);
-	buffer_init(&key, PEM_BYTES_MAX, true);
-	buffer_init(&ca, PEM_BYTES_MAX, false);
-	buffer_init(&revoked, PEM_BYTES_MAX, false);
-	need(in, "link.cert", &chain);
-	need(in, "link.key", &key);
-	need(in, "link.ca", &ca);
-	rc = ipc_inherit_take_content(in, "link.revoked", &revoked);
-	if (rc != RC_OK && rc != RC_NOTFOUND)
-		fatal(1, "descriptor unreadable name=link.revoked");
-	link_ctx = net_tls_link_ctx(false, &(struct net_tls_link_files){
-	    .chain = view(&chain), .key = view(&key), .ca = view(&ca),
-	    .revoked = view(&revoked),
-	}, why, sizeof(why));
+	link_ctx = ipc_inherit_link_ctx(in, false, why, sizeof(why));
 	if (link_ctx == NULL)
 		fatal(2, "link certificate of role worker: %s", why);
-	buffer_fini(&chain);
-	buffer_fini(&key);
-	buffer_fini(&ca);
-	buffer_fini(&revoked);
 }
 
 /* ---- the control channel ---- */
@@ -398,6 +338,8 @@ make_pools(struct worker *w)
 	    .timeout_ms = w->conf->engine_timeout_ms,
 	    .stall_ms = w->conf->link_stall_ms,
 	});
+	if (w->conf->engine_announced)
+		w->engine_list = engine_list_new(w->loop, w->routes, w->engines);
 	w->api_keys = api_keys_new(w->loop, w->engines);
 	w->reap = event_new(loop_base(w->loop), -1, 0, on_reap, w);
 	ensure(w->reap != NULL);
@@ -429,6 +371,7 @@ leave(struct worker *w)
 	accept_free(&w->accept);
 	origin_pool_free(&w->origins);
 	api_keys_free(&w->api_keys);
+	engine_list_free(&w->engine_list);
 	engine_pool_free(&w->engines);
 	net_dns_free(&w->dns);
 	route_table_free(&w->routes);
@@ -452,7 +395,7 @@ main(int argc, char **argv)
 	struct options o = parse_options(argc, argv);
 	struct worker w = { .name = o.name };
 	struct ipc_inherited in;
-	int fd;
+	int control;
 
 	signal(SIGPIPE, SIG_IGN);
 	log_init(o.name, LOG_INFO);
@@ -460,13 +403,7 @@ main(int argc, char **argv)
 		return (explain(&o));
 	if (o.conf_path == NULL)
 		o.conf_path = "relay.conf";
-	if (ipc_inherit_read(&in) != RC_OK || (in.n == 0 && !o.test)) {
-		usage(stderr);
-		return (2);
-	}
-	panic_init(ipc_inherit_take(&in, "panic"));
-	if ((fd = ipc_inherit_take(&in, "log")) >= 0)
-		log_to_fd(fd);
+	control = ipc_role_start(&in, o.test ? NULL : usage_text);
 	secret_no_core();
 	buffer_keep_heap();
 	TAILQ_INIT(&w.live);
@@ -483,9 +420,7 @@ main(int argc, char **argv)
 	}
 	w.loop = loop_new();
 	take_listeners(&w, &in);
-	if ((fd = ipc_inherit_take(&in, "control")) < 0)
-		fatal(2, "relayd starts this program (no control descriptor)");
-	w.control = ipc_channel_new(w.loop, fd, &control_ops, &w);
+	w.control = ipc_channel_new(w.loop, control, &control_ops, &w);
 	make_pools(&w);
 	timer_init(&map_timer, w.loop, on_map_timer, &w);
 	on_map_timer(&w);

@@ -15,7 +15,6 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/random.h"
-#include "shm/map.h"
 
 #define ROUTE_BUCKETS	4096	/* chains stay short up to some 10,000 hosts */
 #define TELL_MS		1000	/* from one report of damage to the next */
@@ -256,6 +255,44 @@ route_find(struct route_table *t, const char *host, struct relay **out)
 	}
 	rc = look_up(t, host, epoch, out);
 	shm_map_end(t->map);
+	return (rc);
+}
+
+struct each {
+	shm_each_cb	*cb;
+	void		*arg;
+	bool		damage;
+};
+
+static bool
+each_record(void *arg, const char *key, enum rc rc, const struct shm_record *r)
+{
+	struct each *e = arg;
+
+	if (rc != RC_OK)
+		e->damage = true;
+	return (e->cb(e->arg, key, rc, r));
+}
+
+enum rc
+route_table_each(struct route_table *t, const char *prefix, uint64_t *epoch,
+    shm_each_cb *cb, void *arg)
+{
+	struct each e = { .cb = cb, .arg = arg };
+	uint64_t now;
+	enum rc rc;
+
+	obj_check(t, ROUTE_MAGIC);
+	if (t->map == NULL)
+		return (RC_UNAVAILABLE);
+	if ((rc = shm_map_begin(t->map, &now)) == RC_OK) {
+		rc = now == *epoch ? RC_AGAIN :
+		    shm_map_each(t->map, prefix, each_record, &e);
+		shm_map_end(t->map);
+		*epoch = now;
+	}
+	if (rc == RC_CORRUPT || e.damage)
+		tell_damage(t);
 	return (rc);
 }
 

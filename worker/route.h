@@ -4,13 +4,15 @@
  *
  * Snapshots are parsed from the map's records once per record revision.  Each
  * lookup renews the read transaction (nanoseconds); when the transaction id is
- * the one seen before, the snapshot is good as it is.
+ * the one seen before, the snapshot is good as it is.  A process opens the map
+ * once: what else there is in it is read through here.
  */
 #ifndef RELAY_WORKER_ROUTE_H
 #define RELAY_WORKER_ROUTE_H
 
 #include "conf/relay_json.h"
 #include "lib/base/result.h"
+#include "shm/map.h"
 
 struct route_table;
 
@@ -25,6 +27,15 @@ void route_table_on_damage(struct route_table *, route_damage_cb *, void *arg);
 
 /* Open the map if that is still to be done: RC_OK, or why not. */
 enum rc route_table_open(struct route_table *) must_check;
+
+/*
+ * The map's other records, of this prefix, unless the map is as it was at
+ * *epoch (0 at first), which is set.  A damaged one is reported besides.
+ * RC_OK; RC_AGAIN: nothing has changed; RC_UNAVAILABLE: no map; RC_CORRUPT,
+ * RC_IO: not all of them could be shown.
+ */
+enum rc route_table_each(struct route_table *, const char *prefix,
+    uint64_t *epoch, shm_each_cb *, void *arg) must_check;
 
 /*
  * The relay of this canonical host name.

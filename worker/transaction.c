@@ -8,6 +8,8 @@
 #include "lib/base/log.h"
 #include "lib/base/random.h"
 
+#define FORBIDDEN_PER_S	10	/* lines in the log */
+
 void
 transaction_begin(struct transaction *t)
 {
@@ -25,14 +27,30 @@ transaction_begin(struct transaction *t)
 	t->t_start_ms = clock_mono_ms();
 }
 
+/* Worth a line where others are not: a policy did its work, or is wrong. */
+static void
+tell_forbidden(const struct transaction *t, uint64_t conn_id, const char *host)
+{
+	static struct log_rate rate;
+	unsigned suppressed;
+
+	if (log_rate_ok(&rate, FORBIDDEN_PER_S, &suppressed))
+		log_info("conn=%" PRIu64 " decrypt forbidden ctx=%s host=%s "
+		    "tokens=%" PRIu64 " suppressed=%u", conn_id, t->id, host,
+		    t->forbidden, suppressed);
+}
+
 void
 transaction_end(const struct transaction *t, uint64_t conn_id,
     const char *host, const char *outcome)
 {
+	if (t->forbidden != 0)
+		tell_forbidden(t, conn_id, host);
 	log_debug("conn=%" PRIu64 " exchange ctx=%s host=%s outcome=%s status=%u "
 	    "sealed=%" PRIu64 " passed=%" PRIu64 " opened=%" PRIu64 " kept=%" PRIu64
+	    " forbidden=%" PRIu64
 	    " in_bytes=%" PRIu64 " out_bytes=%" PRIu64 " ms=%" PRIu64,
 	    conn_id, t->id, host, outcome, t->status, t->sealed, t->passed, t->opened,
-	    t->kept, t->request_bytes, t->response_bytes,
+	    t->kept, t->forbidden, t->request_bytes, t->response_bytes,
 	    clock_mono_ms() - t->t_start_ms);
 }

@@ -17,6 +17,7 @@ struct transaction {
 	uint64_t	passed;		/* were tokens of this app already */
 	uint64_t	opened;		/* fields decrypted */
 	uint64_t	kept;		/* tokens that stayed: undecryptable */
+	uint64_t	forbidden;	/* of those, by their role's policy */
 	uint64_t	request_bytes;	/* body, from the client */
 	uint64_t	response_bytes;	/* body, to the client */
 	unsigned	status;		/* of the answer; 0 while none */

@@ -21,7 +21,7 @@
 #include "worker/transform_slots.h"
 
 struct counts {
-	uint64_t	sealed, passed, opened, kept;
+	uint64_t	sealed, passed, opened, kept, forbidden;
 };
 
 struct transform {
@@ -191,6 +191,25 @@ value_type(enum rpc_field_type type)
 	return (type == RPC_FIELD_BOOLEAN ? BODY_VALUE_BOOLEAN : BODY_VALUE_STRING);
 }
 
+/* It did not open, or what came out cannot stand here. */
+static enum rc
+take_unopened(struct transform *t, struct rewrite *r, enum rpc_open_status status)
+{
+	bool forbidden = status == RPC_OPEN_FORBIDDEN || status == RPC_OPEN_TOO_OLD;
+	bool fails = forbidden ? t->job.forbidden_fails :
+	    t->job.relay->undecryptable == RELAY_UNDECRYPTABLE_REJECT;
+
+	/* A selection with a role is about tokens of that role alone. */
+	if (status != RPC_OPEN_OTHER_ROLE && fails) {
+		t->fault = forbidden ? TRANSFORM_FORBIDDEN :
+		    TRANSFORM_UNDECRYPTABLE;
+		return (RC_LIMIT);
+	}
+	t->counts.kept++;
+	t->counts.forbidden += forbidden;
+	return (rewrite_keep(r));
+}
+
 static enum rc
 take_opened(struct transform *t, const struct rpc_value *body, size_t i,
     struct rewrite *r)
@@ -206,15 +225,7 @@ take_opened(struct transform *t, const struct rpc_value *body, size_t i,
 		t->counts.opened++;
 	if (rc != RC_SYNTAX)
 		return (rc);
-	/* It did not open, or what came out cannot stand here.  What a policy
-	 * forbids stays whatever the relay says (design.md section 5). */
-	if (t->job.relay->undecryptable == RELAY_UNDECRYPTABLE_REJECT &&
-	    item.status != RPC_OPEN_FORBIDDEN) {
-		t->fault = TRANSFORM_UNDECRYPTABLE;
-		return (RC_LIMIT);
-	}
-	t->counts.kept++;
-	return (rewrite_keep(r));
+	return (take_unopened(t, r, item.status));
 }
 
 /* Whose turn it is: the head's values were written first. */
@@ -259,6 +270,7 @@ count(struct transform *t)
 	tx->passed += t->counts.passed + t->rules.n_kept_tokens;
 	tx->opened += t->counts.opened;
 	tx->kept += t->counts.kept;
+	tx->forbidden += t->counts.forbidden;
 	t->counts = (struct counts){ 0 };
 	t->rules.n_kept_tokens = 0;
 }
@@ -302,7 +314,9 @@ call_fault(const struct transform *t, enum rc rc, enum rpc_status status,
     const char **why)
 {
 	if (t->fault != TRANSFORM_DONE) {
-		*why = "a token does not open";
+		*why = t->fault == TRANSFORM_FORBIDDEN ?
+		    "a policy forbids to open a token here" :
+		    "a token does not open";
 		return (t->fault);
 	}
 	switch (rc) {
@@ -316,9 +330,16 @@ call_fault(const struct transform *t, enum rc rc, enum rpc_status status,
 	case RC_SYNTAX:
 		*why = "an engine answered wrongly";
 		return (TRANSFORM_ENGINE);
+	case RC_DENIED:
+		if (status == RPC_STATUS_RATE_LIMITED) {
+			*why = "the app's values per second are used up";
+			return (TRANSFORM_RATE_LIMITED);
+		}
+		*why = rpc_status_name(status);
+		return (TRANSFORM_ENGINE);
 	default:
-		*why = rc == RC_DENIED ? rpc_status_name(status) :
-		    "no engine is available";
+		*why = status == RPC_STATUS_OVERLOADED ?
+		    "every engine's queue is full" : "no engine is available";
 		return (TRANSFORM_ENGINE);
 	}
 }

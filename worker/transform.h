@@ -30,6 +30,8 @@ enum transform_result {
 	TRANSFORM_TOO_LARGE,	/* the result or its call passes a limit */
 	TRANSFORM_OVERLOADED,	/* no memory may be held for it now */
 	TRANSFORM_UNDECRYPTABLE, /* a token did not open, and the relay rejects */
+	TRANSFORM_FORBIDDEN,	/* a role's policy says no, see forbidden_fails */
+	TRANSFORM_RATE_LIMITED,	/* the app's share of the engine is used up */
 	TRANSFORM_ENGINE	/* no usable answer in time */
 };
 
@@ -42,6 +44,9 @@ struct transform_job {
 						   line; replaced when done */
 	struct buffer			*body;	/* replaced when done */
 	enum rewrite_syntax		syntax;	/* of the body; NONE: not read */
+	bool				forbidden_fails; /* what a policy forbids is
+						   an error; else it stays sealed,
+						   whatever the relay says */
 	bool				pieces;	/* the body is fed as it comes;
 						   only if transform_streams */
 	struct transaction		*tx;	/* counted in */

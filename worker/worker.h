@@ -24,6 +24,7 @@
 struct accept;
 struct api_keys;
 struct conn;
+struct engine_list;
 struct engine_pool;
 struct origin_pool;
 struct route_table;
@@ -41,6 +42,7 @@ struct worker {
 	struct net_dns		*dns;		/* owned */
 	struct route_table	*routes;	/* owned */
 	struct engine_pool	*engines;	/* owned */
+	struct engine_list	*engine_list;	/* owned; NULL: conf's alone */
 	struct api_keys		*api_keys;	/* owned */
 	struct origin_pool	*origins;	/* owned */
 	struct accept		*accept;	/* owned */

@@ -1,17 +1,20 @@
 /*
- * helper/control.c - clients of the control socket.  A change knows its client
- * by id: who hung up meanwhile gets no answer, the change goes on.
+ * helper/control.c - the verbs of the control socket.  What is under way knows
+ * its client by number: who hung up meanwhile gets no answer, the change goes
+ * on.
  */
 #include "e3/helper/control.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "e3/helper/confirm.h"
+#include "e3/helper/reseal.h"
 #include "e3/helper/store_change.h"
 #include "lib/base/fd.h"
 #include "lib/base/list.h"
@@ -19,96 +22,75 @@
 #include "lib/base/object.h"
 #include "lib/body/json_write.h"
 #include "lib/ipc/channel.h"
+#include "lib/ipc/server.h"
 
 #define CLIENTS_MAX	32	/* operators and scripts of one machine */
-#define ACCEPTS_PER_WAKE 8
-
-struct client {
-	unsigned		magic;
-#define CONTROL_CLIENT_MAGIC	0x41f0d92b
-	TAILQ_ENTRY(client)	link;
-	struct control		*control;	/* borrowed: owns us */
-	struct ipc_channel	*channel;	/* owned */
-	uint64_t		id;
-	struct ucred		peer;
-};
+#define DRAINS_MAX	8	/* who wait for SetDraining at once */
+#define WORDS_MAX	3	/* of a verb's text */
 
 struct control {
 	unsigned		magic;
 #define CONTROL_MAGIC		0x7ad91c53
-	struct loop		*loop;		/* borrowed: main's */
 	struct control_config	config;
-	struct event		*ev_accept;	/* owned; NULL: none */
-	uint64_t		last_id;
-	unsigned		n_clients;
-	TAILQ_HEAD(, client)	clients;
+	struct ipc_server	*server;	/* owned */
 	struct store_changes	changes;
+	struct confirms		confirms;
+	struct reseal		*reseal;	/* owned */
+	size_t			n_drains;
+	uint64_t		drains[DRAINS_MAX];	/* in the order asked */
 };
 
 static void
-client_free(struct client *cl)
+answer(struct control *c, uint64_t who, const char *verb, const char *text)
 {
-	TAILQ_REMOVE(&cl->control->clients, cl, link);
-	cl->control->n_clients--;
-	ipc_channel_free(&cl->channel);
-	cl->magic = 0;
-	free(cl);
-}
-
-/* cl may be gone after. */
-static void
-answer(struct client *cl, const char *verb, struct span text)
-{
-	if (ipc_channel_send(cl->channel, verb, text, -1) != RC_OK)
-		client_free(cl);
+	ipc_server_answer(c->server, who, verb, span_of(text), -1);
 }
 
 static void
-fail(struct client *cl, const char *why)
+fail(struct control *c, uint64_t who, const char *why)
 {
-	answer(cl, "failed", span_of(why));
+	answer(c, who, "failed", why);
+}
+
+/* Words between single spaces; their number, 0 when there are too many. */
+static size_t
+split(struct span text, struct span words[WORDS_MAX])
+{
+	size_t n = 0;
+
+	while (text.len != 0) {
+		const char *space = memchr(text.p, ' ', text.len);
+		size_t len = space == NULL ? text.len :
+		    (size_t)(space - text.p);
+
+		if (n == WORDS_MAX || len == 0)
+			return (0);
+		words[n++] = (struct span){ text.p, len };
+		if (space == NULL)
+			break;
+		text = (struct span){ space + 1, text.len - len - 1 };
+	}
+	return (n);
+}
+
+static bool
+get_app(struct span id, char app[RPC_APP_ID_BYTES])
+{
+	return (rpc_app_id_valid(id) && span_copy(id, app, RPC_APP_ID_BYTES));
+}
+
+/* How each of them ends: in a verb. */
+static void
+on_done(void *arg, uint64_t who, enum rc rc, const char *text)
+{
+	struct control *c = arg;
+
+	obj_check(c, CONTROL_MAGIC);
+	answer(c, who, rc == RC_OK ? "ok" : rc == RC_CONFLICT ? "conflict" :
+	    rc == RC_MORE ? "partly" : "failed", text);
 }
 
 /* ---- store-record -------------------------------------------------------------- */
-
-static void
-on_change_done(void *arg, uint64_t who, enum rc rc, const char *why)
-{
-	struct control *c = arg;
-	struct client *cl;
-
-	obj_check(c, CONTROL_MAGIC);
-	TAILQ_FOREACH(cl, &c->clients, link)
-		if (cl->id == who)
-			break;
-	if (cl == NULL)
-		return;
-	if (rc == RC_OK)
-		answer(cl, "ok", SPAN_LIT(""));
-	else if (rc == RC_CONFLICT)
-		answer(cl, "conflict", span_of(why));
-	else if (rc == RC_MORE)
-		answer(cl, "partly", span_of(why));
-	else
-		fail(cl, why);
-}
-
-/* "APPID VERSION" */
-static enum rc
-parse_store(struct span text, char app[RPC_APP_ID_BYTES], uint64_t *version)
-{
-	const char *space = text.len == 0 ? NULL :
-	    memchr(text.p, ' ', text.len);
-	struct span id, number;
-
-	if (space == NULL)
-		return (RC_SYNTAX);
-	id = (struct span){ text.p, (size_t)(space - text.p) };
-	number = (struct span){ space + 1, text.len - id.len - 1 };
-	if (!rpc_app_id_valid(id) || !span_copy(id, app, RPC_APP_ID_BYTES))
-		return (RC_SYNTAX);
-	return (string_u64(number, version));
-}
 
 /* The record out of what came with the message.  Only a regular file or memfd
  * is read: a pipe could make us wait. */
@@ -138,119 +120,170 @@ read_record(int fd, struct buffer *record)
 }
 
 static void
-on_store(struct client *cl, struct span text, int fd)
+on_store(struct control *c, uint64_t who, const struct ucred *peer,
+    struct span text, int fd)
 {
 	char app[RPC_APP_ID_BYTES];
+	struct span words[WORDS_MAX];
 	struct buffer record;
 	uint64_t version;
 	enum rc rc;
 
-	buffer_init(&record, RPC_RECORD_BYTES_MAX, false);
-	if (parse_store(text, app, &version) != RC_OK) {
-		fail(cl, "usage: store-record APPID VERSION, with a memfd");
-		goto out;
+	if (split(text, words) != 2 || !get_app(words[0], app) ||
+	    string_u64(words[1], &version) != RC_OK) {
+		fail(c, who, "usage: store-record APPID VERSION, with a memfd");
+		return;
 	}
 	log_info("control store-record app=%s version=%llu pid=%ld uid=%ld",
-	    app, (unsigned long long)version, (long)cl->peer.pid,
-	    (long)cl->peer.uid);
+	    app, (unsigned long long)version, (long)peer->pid,
+	    (long)peer->uid);
+	buffer_init(&record, RPC_RECORD_BYTES_MAX, false);
 	if (read_record(fd, &record) != RC_OK) {
-		fail(cl, "no record came with the message");
+		fail(c, who, "no record came with the message");
 		goto out;
 	}
-	rc = store_change_begin(&cl->control->changes, cl->id, app, version,
-	    &record);
-	if (rc != RC_OK)		/* else cl may be gone */
-		fail(cl, rc == RC_LIMIT ? "too many changes wait" :
+	rc = store_change_begin(&c->changes, who, app, version, &record);
+	if (rc != RC_OK)
+		fail(c, who, rc == RC_LIMIT ? "too many changes wait" :
 		    "not a record of this app and version");
 out:
 	buffer_fini(&record);
 }
 
-/* ---- clients --------------------------------------------------------------------- */
+/* ---- confirm, reseal, drain, engines -------------------------------------------- */
 
 static void
-on_message(void *arg, struct span verb, struct span text, int fd)
+on_confirm(struct control *c, uint64_t who, struct span text)
 {
-	struct client *cl = arg;
+	char app[RPC_APP_ID_BYTES];
+	struct span words[WORDS_MAX];
+	uint64_t version, timeout_ms;
+
+	if (split(text, words) != 3 || !get_app(words[0], app) ||
+	    string_u64(words[1], &version) != RC_OK ||
+	    string_u64(words[2], &timeout_ms) != RC_OK)
+		fail(c, who, "usage: confirm APPID VERSION TIMEOUT_MS");
+	else if (confirm_begin(&c->confirms, who, app, version,
+	    timeout_ms) != RC_OK)
+		fail(c, who, "too many wait for confirmation");
+}
+
+static void
+on_reseal(struct control *c, uint64_t who, const struct ucred *peer)
+{
+	log_info("control reseal pid=%ld uid=%ld", (long)peer->pid,
+	    (long)peer->uid);
+	if (reseal_begin(c->reseal, who) != RC_OK)
+		fail(c, who, "too many wait for it");
+}
+
+static void
+on_draining_set(void *arg, enum rc rc)
+{
+	struct control *c = arg;
+	uint64_t who;
+
+	obj_check(c, CONTROL_MAGIC);
+	ensure(c->n_drains != 0);
+	who = c->drains[0];
+	memmove(&c->drains[0], &c->drains[1],
+	    --c->n_drains * sizeof(c->drains[0]));
+	if (rc == RC_OK)
+		answer(c, who, "ok", "");
+	else
+		fail(c, who, "the engine does not confirm it");
+}
+
+static void
+on_drain(struct control *c, uint64_t who, const struct ucred *peer,
+    struct span text)
+{
+	bool on = span_eq_str(text, "on");
+
+	if (!on && !span_eq_str(text, "off")) {
+		fail(c, who, "usage: drain on|off");
+		return;
+	}
+	log_info("control drain=%s pid=%ld uid=%ld", on ? "on" : "off",
+	    (long)peer->pid, (long)peer->uid);
+	if (c->n_drains == DRAINS_MAX ||
+	    engine_set_draining(c->config.engine, on, on_draining_set,
+	    c) != RC_OK) {
+		fail(c, who, "the engine is not ready");
+		return;
+	}
+	c->drains[c->n_drains++] = who;
+}
+
+static void
+on_engines(struct control *c, uint64_t who)
+{
+	struct body_json_writer w;
 	struct buffer json;
 
-	obj_check(cl, CONTROL_CLIENT_MAGIC);
-	if (span_eq_str(verb, "store-record")) {
-		on_store(cl, text, fd);
-	} else if (span_eq_str(verb, "status")) {
-		buffer_init(&json, IPC_MESSAGE_BYTES, false);
-		control_status(cl->control, &json);
-		answer(cl, "status", (struct span){ buffer_data(&json),
-		    buffer_len(&json) });
-		buffer_fini(&json);
-	} else
-		fail(cl, "unknown verb");
+	buffer_init(&json, IPC_MESSAGE_BYTES, false);
+	body_json_writer_init(&w, &json);
+	announce_put(c->config.announce, &w, NULL);
+	ipc_server_answer(c->server, who, "engines", (struct span){
+	    buffer_data(&json), buffer_len(&json) }, -1);
+	buffer_fini(&json);
+}
+
+static void
+on_status(struct control *c, uint64_t who)
+{
+	struct buffer json;
+
+	buffer_init(&json, IPC_MESSAGE_BYTES, false);
+	control_status(c, &json);
+	ipc_server_answer(c->server, who, "status", (struct span){
+	    buffer_data(&json), buffer_len(&json) }, -1);
+	buffer_fini(&json);
+}
+
+static void
+on_message(void *arg, uint64_t who, const struct ucred *peer,
+    struct span verb, struct span text, int fd)
+{
+	struct control *c = arg;
+
+	obj_check(c, CONTROL_MAGIC);
+	if (span_eq_str(verb, "store-record"))
+		on_store(c, who, peer, text, fd);
+	else if (span_eq_str(verb, "confirm"))
+		on_confirm(c, who, text);
+	else if (span_eq_str(verb, "reseal"))
+		on_reseal(c, who, peer);
+	else if (span_eq_str(verb, "drain"))
+		on_drain(c, who, peer, text);
+	else if (span_eq_str(verb, "engines"))
+		on_engines(c, who);
+	else if (span_eq_str(verb, "status"))
+		on_status(c, who);
+	else
+		fail(c, who, "unknown verb");
 	fd_close(&fd);
 }
 
-static void
-on_eof(void *arg)
-{
-	struct client *cl = arg;
-
-	obj_check(cl, CONTROL_CLIENT_MAGIC);
-	client_free(cl);
-}
-
-static const struct ipc_channel_ops channel_ops = {
-	.on_message = on_message,
-	.on_eof = on_eof,
-};
-
-static void
-client_new(struct control *c, int fd)
-{
-	struct client *cl = xcalloc(1, sizeof(*cl));
-	socklen_t len = sizeof(cl->peer);
-
-	cl->magic = CONTROL_CLIENT_MAGIC;
-	cl->control = c;
-	cl->id = ++c->last_id;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cl->peer, &len) < 0)
-		cl->peer = (struct ucred){ .pid = -1, .uid = (uid_t)-1,
-		    .gid = (gid_t)-1 };
-	cl->channel = ipc_channel_new(c->loop, fd, &channel_ops, cl);
-	TAILQ_INSERT_TAIL(&c->clients, cl, link);
-	c->n_clients++;
-}
-
-static void
-on_accept(evutil_socket_t listener, short what, void *arg)
-{
-	struct control *c = arg;
-	int fd;
-
-	(void)what;
-	obj_check(c, CONTROL_MAGIC);
-	for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
-			return;
-		if (c->n_clients == CLIENTS_MAX) {
-			log_warn("control client refused why=too-many");
-			close(fd);
-			continue;
-		}
-		client_new(c, fd);
-	}
-}
-
 /* ---- life -------------------------------------------------------------------------- */
+
+static const struct ipc_server_ops server_ops = { .on_message = on_message };
+static const struct reseal_ops reseal_ops = { .on_done = on_done };
 
 struct control *
 control_new(struct loop *loop, const struct control_config *config)
 {
 	struct control *c = xcalloc(1, sizeof(*c));
+	struct reseal_config reseal = {
+		.store = config->store,
+		.engine = config->engine,
+		.replica = config->replica,
+		.turn = config->turn,
+		.require_replica = config->require_replica,
+	};
 
 	c->magic = CONTROL_MAGIC;
-	c->loop = loop;
 	c->config = *config;
-	TAILQ_INIT(&c->clients);
 	c->changes = (struct store_changes){
 		.loop = loop,
 		.store = config->store,
@@ -258,18 +291,22 @@ control_new(struct loop *loop, const struct control_config *config)
 		.replica = config->replica,
 		.turn = config->turn,
 		.require_replica = config->require_replica,
-		.on_done = on_change_done,
+		.on_done = on_done,
 		.arg = c,
 	};
 	store_changes_init(&c->changes);
-	if (config->fd < 0)
-		return (c);
-	if (fd_nonblock(config->fd) != RC_OK)
-		fatal(1, "control socket: cannot make it non-blocking");
-	c->ev_accept = event_new(loop_base(loop), config->fd,
-	    EV_READ | EV_PERSIST, on_accept, c);
-	ensure(c->ev_accept != NULL);
-	ensure(event_add(c->ev_accept, NULL) == 0);
+	c->confirms = (struct confirms){
+		.loop = loop,
+		.store = config->store,
+		.replica = config->replica,
+		.name = config->name,
+		.on_done = on_done,
+		.arg = c,
+	};
+	confirms_init(&c->confirms);
+	c->reseal = reseal_new(loop, &reseal, &reseal_ops, c);
+	c->server = ipc_server_new(loop, config->fd, CLIENTS_MAX, &server_ops,
+	    c);
 	return (c);
 }
 
@@ -277,16 +314,15 @@ void
 control_free(struct control **cp)
 {
 	struct control *c = *cp;
-	struct client *cl;
 
 	*cp = NULL;
 	if (c == NULL)
 		return;
 	obj_check(c, CONTROL_MAGIC);
+	reseal_free(&c->reseal);
+	confirms_fini(&c->confirms);
 	store_changes_fini(&c->changes);
-	while ((cl = TAILQ_FIRST(&c->clients)) != NULL)
-		client_free(cl);
-	control_drain(c);
+	ipc_server_free(&c->server);
 	c->magic = 0;
 	free(c);
 }
@@ -296,23 +332,23 @@ control_kick(struct control *c)
 {
 	obj_check(c, CONTROL_MAGIC);
 	store_changes_kick(&c->changes);
+	reseal_kick(c->reseal);
+	confirms_kick(&c->confirms);
 }
 
 void
 control_drain(struct control *c)
 {
 	obj_check(c, CONTROL_MAGIC);
-	if (c->ev_accept != NULL)
-		event_free(c->ev_accept);
-	c->ev_accept = NULL;
-	fd_close(&c->config.fd);
+	ipc_server_close_door(c->server);
+	reseal_drain(c->reseal);
 }
 
 bool
 control_is_idle(const struct control *c)
 {
 	obj_check(c, CONTROL_MAGIC);
-	return (c->changes.n == 0);
+	return (c->changes.n == 0 && !reseal_is_running(c->reseal));
 }
 
 /* ---- status -------------------------------------------------------------------------- */
@@ -337,6 +373,30 @@ count(const struct control *c)
 		n.forked += e->forked ? 1 : 0;
 	}
 	return (n);
+}
+
+/* relayctl restore --rehearse leaves there when it last succeeded. */
+static void
+put_rehearsed(const struct control *c, struct body_json_writer *w)
+{
+	char path[PATH_MAX];
+	struct buffer text;
+	struct span s;
+	uint64_t ms;
+	int n;
+
+	n = snprintf(path, sizeof(path), "%s/rehearsed", c->config.state_dir);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return;
+	buffer_init(&text, 64, false);
+	if (file_read(path, &text) == RC_OK) {
+		s = (struct span){ buffer_data(&text), buffer_len(&text) };
+		if (s.len != 0 && s.p[s.len - 1] == '\n')
+			s.len--;
+		if (string_u64(s, &ms) == RC_OK)
+			body_json_put_u64(w, "rehearsed_ms", ms);
+	}
+	buffer_fini(&text);
 }
 
 void
@@ -365,6 +425,10 @@ control_status(const struct control *c, struct buffer *out)
 	body_json_put_bool(&w, "replicated",
 	    f->replica != NULL && pending == 0);
 	body_json_put_u64(&w, "pending_replication", pending);
+	body_json_put_bool(&w, "resealing", reseal_is_running(c->reseal));
+	put_rehearsed(c, &w);
+	body_json_put_u64(&w, "disagree", announce_disagree(f->announce));
+	announce_put(f->announce, &w, "engines");
 	body_json_put_raw(&w, "statistics", engine_statistics(f->engine));
 	body_json_close_object(&w);
 }

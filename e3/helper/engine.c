@@ -12,30 +12,19 @@
  * checksum and does not keep the others from serving; if it can open none, the
  * root key is not the one that sealed them, and it is not set ready.
  *
- * The start itself is engine_fill.c.  Every tick (2 s) statistics are asked for, and a record that is on disk but
- * not active (its LoadRecords timed out) is loaded again.
+ * The start itself is engine_fill.c; single calls, and what is asked for while
+ * the engine serves, are engine_call.c.
  */
 #include "e3/helper/engine.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "e3/helper/engine_private.h"
-#include "e3/helper/engine_stats.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/random.h"
 
 #define BACKOFF_MAX_MS		2000
-
-/* A single load in flight; owned by its call. */
-struct load {
-	struct engine	*engine;		/* borrowed: cancels us */
-	char		app[RPC_APP_ID_BYTES];
-	uint64_t	version;
-	engine_load_cb	*cb;
-	void		*arg;
-};
 
 const char *
 engine_state_name(enum engine_state state)
@@ -97,9 +86,14 @@ engine_link_lost(struct engine *e, const char *why)
 		    engine_state_name(e->state), why);
 	timer_stop(&e->tick);
 	rpc_link_close(&e->link);	/* loads in flight: RC_CANCELLED */
-	e->reloading = e->asking = false;
-	for (size_t i = 0; i < record_store_count(e->store); i++)
-		record_store_at(e->store, i)->active = 0;
+	e->reloading = e->asking = e->ask_again = false;
+	e->facts.known = false;
+	for (size_t i = 0; i < record_store_count(e->store); i++) {
+		struct record_entry *entry = record_store_at(e->store, i);
+
+		/* Another engine may come, with other root keys. */
+		entry->active = entry->resealed = 0;
+	}
 	pause_then_connect(e);
 	engine_set_state(e, ENGINE_DOWN);
 }
@@ -154,180 +148,6 @@ on_retry(void *arg)
 		connect_now(e);
 }
 
-/* ---- loading one ---------------------------------------------------------------- */
-
-/* What LoadRecords of one record came to. */
-static enum rc
-load_result(const struct load *l, enum rc rc, enum rpc_status status,
-    const struct rpc_value *body)
-{
-	const struct rpc_value *active, *pair;
-	struct span id;
-	uint64_t version;
-	size_t n;
-
-	if (rc != RC_OK)
-		return (rc);
-	if (status == RPC_STATUS_CONFLICT)
-		return (RC_CONFLICT);
-	if (status != RPC_STATUS_OK)
-		return (engine_status_blames_records(status) ? RC_DENIED :
-		    RC_UNAVAILABLE);
-	active = rpc_map_get(body, "active");
-	n = rpc_array_len(active);
-	for (size_t i = 0; n != SIZE_MAX && i < n; i++) {
-		pair = rpc_array_at(active, i);
-		if (!rpc_get_bytes(rpc_array_at(pair, 0), &id) ||
-		    !rpc_get_u64(rpc_array_at(pair, 1), &version) ||
-		    !span_eq_str(id, l->app))
-			continue;
-		if (version == l->version)
-			return (RC_OK);
-		return (version > l->version ? RC_CONFLICT : RC_DENIED);
-	}
-	return (RC_DENIED);
-}
-
-static void
-on_one_loaded(void *arg, enum rc rc, enum rpc_status status,
-    const struct rpc_value *body, bool more)
-{
-	struct load *l = arg;
-	struct engine *e = l->engine;
-	struct record_entry *entry;
-
-	if (rc == RC_OK && more)
-		return;		/* one record: one frame; the last decides */
-	rc = load_result(l, rc, status, body);
-	entry = record_store_find(e->store, l->app);
-	if (rc == RC_OK && entry != NULL)
-		entry->active = l->version;
-	l->cb(l->arg, rc);
-	free(l);
-}
-
-enum rc
-engine_load(struct engine *e, struct span record, engine_load_cb *cb,
-    void *arg)
-{
-	struct rpc_record_head head;
-	struct buffer body;
-	struct load *l;
-	uint64_t id;
-	enum rc rc;
-
-	obj_check(e, ENGINE_MAGIC);
-	if (!engine_is_loaded(e))
-		return (RC_UNAVAILABLE);
-	if ((rc = rpc_record_head_read(record, &head)) != RC_OK)
-		return (rc);
-	l = xcalloc(1, sizeof(*l));
-	l->engine = e;
-	memcpy(l->app, head.app, sizeof(l->app));
-	l->version = head.version;
-	l->cb = cb;
-	l->arg = arg;
-	buffer_init(&body, 0, false);
-	rpc_put_map(&body, 1);
-	rpc_put_str(&body, "records");
-	rpc_put_array(&body, 1);
-	rpc_put_bin(&body, record);
-	rc = rpc_link_call(e->link, RPC_OP_LOAD_RECORDS, &body,
-	    LOAD_TIMEOUT_MS, on_one_loaded, l, &id);
-	buffer_fini(&body);
-	if (rc == RC_OK)
-		return (RC_OK);
-	free(l);
-	return (RC_UNAVAILABLE);
-}
-
-/* ---- the tick -------------------------------------------------------------------- */
-
-static void
-on_statistics(void *arg, enum rc rc, enum rpc_status status,
-    const struct rpc_value *body, bool more)
-{
-	struct engine *e = arg;
-
-	obj_check(e, ENGINE_MAGIC);
-	if (rc == RC_OK && more)
-		return;
-	e->asking = false;
-	if (rc != RC_OK || status != RPC_STATUS_OK)
-		return;		/* the old numbers stand; a dead link is
-				   noticed by its own stall timer */
-	engine_stats_json(body, &e->statistics, &e->links);
-	if (e->draining)
-		e->ops->on_change(e->arg);
-}
-
-static void
-ask_statistics(struct engine *e)
-{
-	struct buffer body;
-	uint64_t id;
-
-	if (e->asking)
-		return;
-	buffer_init(&body, 0, false);
-	rpc_put_map(&body, 0);
-	e->asking = rpc_link_call(e->link, RPC_OP_GET_STATISTICS, &body,
-	    CALL_TIMEOUT_MS, on_statistics, e, &id) == RC_OK;
-	buffer_fini(&body);
-}
-
-static void
-on_reloaded(void *arg, enum rc rc)
-{
-	struct engine *e = arg;
-
-	obj_check(e, ENGINE_MAGIC);
-	e->reloading = false;
-	if (rc == RC_OK)
-		e->ops->on_change(e->arg);
-}
-
-/* One record that is on disk and not active, if there is one. */
-static void
-reload_missing(struct engine *e)
-{
-	struct record_entry *entry = NULL;
-	struct buffer record;
-
-	if (e->reloading)
-		return;
-	for (size_t i = 0; i < record_store_count(e->store); i++) {
-		entry = record_store_at(e->store, i);
-		if (!entry->damaged && !entry->refused &&
-		    entry->active < entry->version)
-			break;
-		entry = NULL;
-	}
-	if (entry == NULL)
-		return;
-	buffer_init(&record, RPC_RECORD_BYTES_MAX, false);
-	if (record_store_read(e->store, entry, &record) == RC_OK)
-		e->reloading = engine_load(e, (struct span){
-		    buffer_data(&record), buffer_len(&record) }, on_reloaded,
-		    e) == RC_OK;
-	buffer_fini(&record);
-}
-
-static void
-on_tick(void *arg)
-{
-	struct engine *e = arg;
-
-	obj_check(e, ENGINE_MAGIC);
-	if (!engine_is_loaded(e))
-		return;
-	timer_start_ms(&e->tick, e->draining ? TICK_DRAIN_MS : TICK_MS);
-	ask_statistics(e);
-	reload_missing(e);
-	if (e->state == ENGINE_UNEQUAL)
-		engine_compare(e);
-}
-
 /* ---- life ------------------------------------------------------------------------- */
 
 struct engine *
@@ -347,7 +167,7 @@ engine_new(struct loop *loop, const struct engine_config *config,
 	buffer_init(&e->statistics, 0, false);
 	buffer_puts(&e->statistics, "{}");
 	timer_init(&e->retry, loop, on_retry, e);
-	timer_init(&e->tick, loop, on_tick, e);
+	timer_init(&e->tick, loop, engine_on_tick, e);
 	timer_start_ms(&e->retry, 0);
 	return (e);
 }
@@ -395,7 +215,7 @@ engine_drain(struct engine *e)
 {
 	obj_check(e, ENGINE_MAGIC);
 	e->draining = true;
-	e->links = 0;		/* what was said before does not count */
+	e->facts.links = 0;	/* what was said before does not count */
 	timer_stop(&e->retry);
 	if (engine_is_loaded(e))
 		timer_start_ms(&e->tick, 0);
@@ -405,7 +225,8 @@ bool
 engine_is_left_alone(const struct engine *e)
 {
 	obj_check(e, ENGINE_MAGIC);
-	return (e->draining && (e->state == ENGINE_DOWN || e->links == 1));
+	return (e->draining &&
+	    (e->state == ENGINE_DOWN || e->facts.links == 1));
 }
 
 struct span
@@ -414,4 +235,18 @@ engine_statistics(const struct engine *e)
 	obj_check(e, ENGINE_MAGIC);
 	return ((struct span){ buffer_data(&e->statistics),
 	    buffer_len(&e->statistics) });
+}
+
+const struct engine_facts *
+engine_facts(const struct engine *e)
+{
+	obj_check(e, ENGINE_MAGIC);
+	return (&e->facts);
+}
+
+uint64_t
+engine_answered_ms(const struct engine *e)
+{
+	obj_check(e, ENGINE_MAGIC);
+	return (e->t_answered_ms);
 }

@@ -12,6 +12,7 @@
 
 #include <openssl/ssl.h>
 
+#include "e3/helper/engine_stats.h"
 #include "e3/helper/record_store.h"
 #include "lib/base/loop.h"
 #include "lib/net/addr.h"
@@ -36,13 +37,14 @@ struct engine_config {
 };
 
 struct engine_ops {
-	/* The state changed, or a record became active: look again. */
+	/* The state changed, a record became active, or GetStatistics told of
+	 * another checksum, epoch or drain: look again. */
 	void	(*on_change)(void *arg);
 };
 
 struct engine *engine_new(struct loop *, const struct engine_config *,
     struct record_store *, const struct engine_ops *, void *arg);
-/* Loads in flight get RC_CANCELLED. */
+/* Calls in flight get RC_CANCELLED. */
 void engine_free(struct engine **);
 
 enum engine_state engine_state(const struct engine *);
@@ -67,7 +69,32 @@ typedef void engine_load_cb(void *arg, enum rc);
 enum rc engine_load(struct engine *, struct span record, engine_load_cb *,
     void *arg) must_check;
 
-/* The last GetStatistics as a JSON object, "{}" before the first. */
+/*
+ * Reseal: the app's next record, under the next root key.  Results as above;
+ * cb's rc: RC_OK (version and record, a view), RC_CONFLICT (there is no next root
+ * key, or the app is under it), RC_NOTFOUND (no such app), RC_DENIED (refused for another reason), RC_SYNTAX,
+ * RC_UNAVAILABLE, RC_TIMEOUT, RC_CANCELLED.
+ */
+typedef void engine_reseal_cb(void *arg, enum rc, uint64_t version,
+    struct span record);
+enum rc engine_reseal(struct engine *, const char *app, engine_reseal_cb *,
+    void *arg) must_check;
+
+/* SetDraining, and again whenever the engine came back.  RC_OK: cb (may be NULL)
+ * comes once, later; RC_UNAVAILABLE: not ready, and nothing is remembered. */
+enum rc engine_set_draining(struct engine *, bool on, engine_load_cb *,
+    void *arg) must_check;
+
+/* It told its callers to go elsewhere, or will as soon as it is back. */
+bool engine_is_draining(const struct engine *);
+
+/* The last GetStatistics: as a JSON object, "{}" before the first; its facts,
+ * not known while the link is down; and when it came, by clock_mono_ms, 0:
+ * never. */
 struct span engine_statistics(const struct engine *);
+const struct engine_facts *engine_facts(const struct engine *);
+uint64_t engine_answered_ms(const struct engine *);
+/* Ask for them now: on_change comes when they say anything new. */
+void engine_ask(struct engine *);
 
 #endif

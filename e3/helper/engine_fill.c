@@ -1,20 +1,36 @@
 /*
- * helper/engine_fill.c - LoadRecords batch by batch in the order of app ids,
- * Checksum, SetReady.  A batch that is refused as a whole is sent again one by
- * one, to find the record that is to blame.
+ * helper/engine_fill.c - LoadRecords in batches in the order of app ids,
+ * Checksum, SetReady.
+ *
+ * Some batches are in flight at a time: while the engine opens one we read the
+ * next from disk, and an engine with several threads opens several.  A batch
+ * that is refused as a whole is sent again record by record, to find the one
+ * that is to blame.
  */
 #include "e3/helper/engine_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/crash_point.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 
-#define BATCH_BYTES_MAX		(8u << 20)	/* a quarter of a frame */
-#define BATCH_RECORDS_MAX	4096	/* so that a reply is one frame */
-#define CHECKSUM_BYTES		32
+#define BATCH_BYTES_MAX		(4u << 20)	/* three of them: half a frame */
+#define BATCH_RECORDS_MAX	1024	/* so that a reply is one frame */
+#define BATCHES_MAX		3	/* one is opened, one waits, one is read */
 
-static void load_next(struct engine *);
+/* Records of (after, upto]; owned by its call. */
+struct batch {
+	struct engine	*engine;		/* borrowed: cancels us */
+	char		after[RPC_APP_ID_BYTES];	/* loaded up to here */
+	char		sent[RPC_APP_ID_BYTES];	/* in flight up to here */
+	char		upto[RPC_APP_ID_BYTES];
+	unsigned	n;			/* in flight */
+	bool		one_by_one;
+};
+
+static void fill_more(struct engine *);
 
 /* A step of the start failed: nothing to repair in place, begin anew. */
 static void
@@ -36,12 +52,12 @@ link_ended(enum rc rc)
 
 static void
 call_or_start_over(struct engine *e, enum rpc_op op, struct buffer *body,
-    unsigned timeout_ms, rpc_reply_cb *cb)
+    rpc_reply_cb *cb)
 {
 	uint64_t id;
 	enum rc rc;
 
-	rc = rpc_link_call(e->link, op, body, timeout_ms, cb, e, &id);
+	rc = rpc_link_call(e->link, op, body, CALL_TIMEOUT_MS, cb, e, &id);
 	buffer_fini(body);
 	if (rc != RC_OK)
 		start_over(e, rpc_op_info(op)->name, rc, RPC_STATUS_OK);
@@ -73,6 +89,7 @@ on_set_ready(void *arg, enum rc rc, enum rpc_status status,
 		start_over(e, "SetReady", rc, status);
 		return;
 	}
+	crash_point("engine.ready");
 	log_info("engine ready records=%zu refused=%zu",
 	    record_store_count(e->store), count_refused(e));
 	e->backoff_ms = BACKOFF_MIN_MS;
@@ -83,17 +100,16 @@ on_set_ready(void *arg, enum rc rc, enum rpc_status status,
 }
 
 static void
-set_ready(struct engine *e, const uint8_t sum[CHECKSUM_BYTES])
+set_ready(struct engine *e, const uint8_t sum[ENGINE_CHECKSUM_BYTES])
 {
 	struct buffer body;
 
 	buffer_init(&body, 0, false);
 	rpc_put_map(&body, 1);
 	rpc_put_str(&body, "checksum");
-	rpc_put_bin(&body, (struct span){ (const char *)sum, CHECKSUM_BYTES });
+	rpc_put_bin(&body, (struct span){ (const char *)sum, ENGINE_CHECKSUM_BYTES });
 	engine_set_state(e, ENGINE_SETTING_READY);
-	call_or_start_over(e, RPC_OP_SET_READY, &body, CALL_TIMEOUT_MS,
-	    on_set_ready);
+	call_or_start_over(e, RPC_OP_SET_READY, &body, on_set_ready);
 }
 
 static void
@@ -112,7 +128,7 @@ on_checksum(void *arg, enum rc rc, enum rpc_status status,
     const struct rpc_value *body, bool more)
 {
 	struct engine *e = arg;
-	uint8_t want[CHECKSUM_BYTES];
+	uint8_t want[ENGINE_CHECKSUM_BYTES];
 	struct span got;
 
 	obj_check(e, ENGINE_MAGIC);
@@ -124,8 +140,8 @@ on_checksum(void *arg, enum rc rc, enum rpc_status status,
 		return;
 	}
 	record_store_checksum(e->store, want);
-	if (got.len != CHECKSUM_BYTES ||
-	    memcmp(got.p, want, CHECKSUM_BYTES) != 0)
+	if (got.len != ENGINE_CHECKSUM_BYTES ||
+	    memcmp(got.p, want, ENGINE_CHECKSUM_BYTES) != 0)
 		unequal(e, "checksum-differs");
 	else
 		set_ready(e, want);
@@ -144,8 +160,7 @@ engine_compare(struct engine *e)
 	buffer_init(&body, 0, false);
 	rpc_put_map(&body, 0);
 	engine_set_state(e, ENGINE_COMPARING);
-	call_or_start_over(e, RPC_OP_CHECKSUM, &body, CALL_TIMEOUT_MS,
-	    on_checksum);
+	call_or_start_over(e, RPC_OP_CHECKSUM, &body, on_checksum);
 }
 
 /* ---- loading all -------------------------------------------------------------- */
@@ -178,20 +193,14 @@ note_active(struct engine *e, const struct rpc_value *body)
 	}
 }
 
-static bool
-in_batch(const struct engine *e, const struct record_entry *entry)
-{
-	return (!entry->damaged && strcmp(entry->app, e->done) > 0 &&
-	    strcmp(entry->app, e->upto) <= 0);
-}
-
-/* The one record of this batch opens, but the engine uses a higher version or
+/* The one record of this call opens, but the engine uses a higher version or
  * other bytes.  Not refused: the checksum says that we differ, a record of
  * Redis or a restart of the engine heals it, loading it again does not. */
 static void
-note_conflict(struct engine *e)
+note_conflict(const struct batch *b)
 {
-	struct record_entry *entry = record_store_find(e->store, e->upto);
+	struct record_entry *entry =
+	    record_store_find(b->engine->store, b->sent);
 
 	if (entry == NULL)
 		return;
@@ -201,12 +210,17 @@ note_conflict(struct engine *e)
 }
 
 static void
-refuse_rest(struct engine *e)
+refuse_rest(const struct batch *b)
 {
-	for (size_t i = 0; i < record_store_count(e->store); i++) {
-		struct record_entry *entry = record_store_at(e->store, i);
+	struct record_store *s = b->engine->store;
 
-		if (!in_batch(e, entry) || entry->active >= entry->version)
+	for (size_t i = record_store_after(s, b->after);
+	    i < record_store_count(s); i++) {
+		struct record_entry *entry = record_store_at(s, i);
+
+		if (strcmp(entry->app, b->sent) > 0)
+			break;
+		if (entry->damaged || entry->active >= entry->version)
 			continue;
 		entry->refused = true;
 		log_error("record refused by the engine app=%s version=%llu",
@@ -222,55 +236,31 @@ engine_status_blames_records(enum rpc_status status)
 	    status == RPC_STATUS_UNAUTHORIZED);
 }
 
+/* ---- batches ------------------------------------------------------------------ */
+
+/* Read the next records of the batch, encoded one after the other. */
 static void
-on_loaded(void *arg, enum rc rc, enum rpc_status status,
-    const struct rpc_value *body, bool more)
+gather(struct batch *b, struct buffer *items)
 {
-	struct engine *e = arg;
-
-	obj_check(e, ENGINE_MAGIC);
-	if (link_ended(rc))
-		return;
-	if (rc != RC_OK ||
-	    (status != RPC_STATUS_OK && !engine_status_blames_records(status))) {
-		start_over(e, "LoadRecords", rc, status);
-		return;
-	}
-	if (status != RPC_STATUS_OK && e->in_batch > 1) {
-		e->batch_max = 1;	/* find the one */
-		load_next(e);
-		return;
-	}
-	if (status == RPC_STATUS_OK)
-		note_active(e, body);
-	if (more)
-		return;
-	if (status == RPC_STATUS_CONFLICT)
-		note_conflict(e);
-	refuse_rest(e);
-	memcpy(e->done, e->upto, sizeof(e->done));
-	load_next(e);
-}
-
-/* The next records in id order, encoded one after the other. */
-static unsigned
-gather(struct engine *e, struct buffer *items)
-{
+	struct record_store *s = b->engine->store;
+	unsigned max = b->one_by_one ? 1 : BATCH_RECORDS_MAX;
 	struct buffer record;
-	unsigned n = 0;
 
 	buffer_init(&record, RPC_RECORD_BYTES_MAX, false);
-	for (size_t i = 0; i < record_store_count(e->store); i++) {
-		struct record_entry *entry = record_store_at(e->store, i);
+	b->n = 0;
+	for (size_t i = record_store_after(s, b->after);
+	    i < record_store_count(s) && b->n < max; i++) {
+		struct record_entry *entry = record_store_at(s, i);
 
-		if (entry->damaged || strcmp(entry->app, e->done) <= 0)
+		if (b->one_by_one && strcmp(entry->app, b->upto) > 0)
+			break;
+		if (entry->damaged)
 			continue;
-		if (n == e->batch_max ||
-		    (n != 0 && buffer_len(items) + entry->bytes >
-		    BATCH_BYTES_MAX))
+		if (b->n != 0 &&
+		    buffer_len(items) + entry->bytes > BATCH_BYTES_MAX)
 			break;
 		buffer_clear(&record);
-		if (record_store_read(e->store, entry, &record) != RC_OK) {
+		if (record_store_read(s, entry, &record) != RC_OK) {
 			entry->damaged = true;
 			log_error("record changed behind our back app=%s; the "
 			    "file is left as it is", entry->app);
@@ -278,42 +268,118 @@ gather(struct engine *e, struct buffer *items)
 		}
 		rpc_put_bin(items, (struct span){ buffer_data(&record),
 		    buffer_len(&record) });
-		memcpy(e->upto, entry->app, sizeof(e->upto));
-		n++;
+		memcpy(b->sent, entry->app, sizeof(b->sent));
+		b->n++;
 	}
 	buffer_fini(&record);
-	return (n);
 }
 
 static void
-load_next(struct engine *e)
+batch_free(struct batch *b)
 {
+	b->engine->batches--;
+	free(b);
+}
+
+static rpc_reply_cb on_loaded;
+
+/* The next call of this batch.  False: nothing is left of it, or the link is
+ * lost; it is gone then. */
+static bool
+batch_send(struct batch *b)
+{
+	struct engine *e = b->engine;
 	struct buffer items, body;
+	enum rc rc = RC_OK;
+	uint64_t id;
 
 	buffer_init(&items, 0, false);
 	buffer_init(&body, 0, false);
-	e->in_batch = gather(e, &items);
-	if (e->in_batch == 0) {
-		buffer_fini(&items);
-		engine_compare(e);
+	gather(b, &items);
+	if (b->n != 0) {
+		rpc_put_map(&body, 1);
+		rpc_put_str(&body, "records");
+		rpc_put_array(&body, b->n);
+		buffer_put(&body, buffer_data(&items), buffer_len(&items));
+		rc = rpc_link_call(e->link, RPC_OP_LOAD_RECORDS, &body,
+		    LOAD_TIMEOUT_MS, on_loaded, b, &id);
+	}
+	buffer_fini(&items);
+	buffer_fini(&body);
+	if (b->n != 0 && rc == RC_OK)
+		return (true);
+	batch_free(b);
+	if (rc != RC_OK)
+		start_over(e, "LoadRecords", rc, RPC_STATUS_OK);
+	return (false);
+}
+
+static void
+on_loaded(void *arg, enum rc rc, enum rpc_status status,
+    const struct rpc_value *body, bool more)
+{
+	struct batch *b = arg;
+	struct engine *e = b->engine;
+
+	obj_check(e, ENGINE_MAGIC);
+	if (rc != RC_OK ||
+	    (status != RPC_STATUS_OK && !engine_status_blames_records(status))) {
+		batch_free(b);
+		if (!link_ended(rc))
+			start_over(e, "LoadRecords", rc, status);
 		return;
 	}
-	rpc_put_map(&body, 1);
-	rpc_put_str(&body, "records");
-	rpc_put_array(&body, e->in_batch);
-	buffer_put(&body, buffer_data(&items), buffer_len(&items));
-	buffer_fini(&items);
-	call_or_start_over(e, RPC_OP_LOAD_RECORDS, &body, LOAD_TIMEOUT_MS,
-	    on_loaded);
+	if (status != RPC_STATUS_OK && b->n > 1) {
+		b->one_by_one = true;	/* find the one */
+		memcpy(b->upto, b->sent, sizeof(b->upto));
+		(void)batch_send(b);
+		return;
+	}
+	if (status == RPC_STATUS_OK)
+		note_active(e, body);
+	if (more)
+		return;
+	if (status == RPC_STATUS_CONFLICT)
+		note_conflict(b);
+	refuse_rest(b);
+	memcpy(b->after, b->sent, sizeof(b->after));
+	if (b->one_by_one) {
+		if (batch_send(b) || e->state != ENGINE_LOADING)
+			return;
+	} else
+		batch_free(b);
+	fill_more(e);
+}
+
+/* As many batches as may be in flight; after the last one, compare. */
+static void
+fill_more(struct engine *e)
+{
+	while (!e->all_sent && e->batches < BATCHES_MAX) {
+		struct batch *b = xcalloc(1, sizeof(*b));
+
+		b->engine = e;
+		e->batches++;
+		memcpy(b->after, e->sent, sizeof(b->after));
+		if (!batch_send(b)) {
+			if (e->state != ENGINE_LOADING)
+				return;		/* the link is lost */
+			e->all_sent = true;
+		} else
+			memcpy(e->sent, b->sent, sizeof(e->sent));
+	}
+	if (e->all_sent && e->batches == 0)
+		engine_compare(e);
 }
 
 void
 engine_fill(struct engine *e)
 {
-	e->done[0] = '\0';
-	e->batch_max = BATCH_RECORDS_MAX;
+	ensure(e->batches == 0);
+	e->sent[0] = '\0';
+	e->all_sent = false;
 	for (size_t i = 0; i < record_store_count(e->store); i++)
 		record_store_at(e->store, i)->refused = false;
 	engine_set_state(e, ENGINE_LOADING);
-	load_next(e);
+	fill_more(e);
 }

@@ -1,6 +1,6 @@
 /*
- * helper/engine_private.h - what engine.c (the link, single records, the tick)
- * and engine_fill.c (the start) share.
+ * helper/engine_private.h - what engine.c (the link), engine_fill.c (the start)
+ * and engine_call.c (single calls, the tick) share.
  */
 #ifndef RELAY_E3_HELPER_ENGINE_PRIVATE_H
 #define RELAY_E3_HELPER_ENGINE_PRIVATE_H
@@ -29,17 +29,20 @@ struct engine {
 	struct timer		tick;
 	unsigned		backoff_ms;
 	unsigned		failures;	/* since the last success */
-	bool			draining;
+	bool			draining;	/* we leave */
+	bool			drain_wish;	/* SetDraining is to be kept on */
 	bool			reloading;	/* the tick's single load */
 	bool			asking;		/* GetStatistics in flight */
+	bool			ask_again;	/* and what it says may be old */
 	bool			unequal_told;
-	uint64_t		links;		/* of the engine, last known */
 	/* LOADING */
-	char			done[RPC_APP_ID_BYTES];	/* loaded up to here */
-	char			upto[RPC_APP_ID_BYTES];	/* batch in flight */
-	unsigned		in_batch;
-	unsigned		batch_max;	/* 1 once a batch was refused */
+	char			sent[RPC_APP_ID_BYTES];	/* in batches, up to here */
+	unsigned		batches;	/* in flight */
+	bool			all_sent;
+
 	struct buffer		statistics;	/* JSON */
+	struct engine_facts	facts;
+	uint64_t		t_answered_ms;
 };
 
 /* engine.c */
@@ -53,5 +56,8 @@ void engine_fill(struct engine *);
 void engine_compare(struct engine *);
 /* Is a refusal about the records, or about the moment? */
 bool engine_status_blames_records(enum rpc_status);
+
+/* engine_call.c */
+timer_cb engine_on_tick;
 
 #endif

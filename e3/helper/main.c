@@ -5,34 +5,35 @@
  * key.
  *
  * Objects: store (files) <- engine (link, loads them), replica (Redis, copies
- * them), control (relayctl's socket, changes them one at a time by `turn`).
+ * them), control (relayctl's socket, changes them one at a time by `turn`);
+ * announce (says in Redis what engine there is), statistics (a file).
  */
-#include <getopt.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/conf_file.h"
 #include "config.h"
+#include "e3/helper/announce.h"
 #include "e3/helper/control.h"
 #include "e3/helper/engine.h"
 #include "e3/helper/record_store.h"
 #include "e3/helper/replica.h"
+#include "e3/helper/statistics_file.h"
 #include "e3/helper/turn.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
-#include "lib/base/panic.h"
+#include "lib/base/options.h"
 #include "lib/base/sandbox.h"
 #include "lib/base/secret.h"
 #include "lib/base/timer.h"
 #include "lib/ipc/channel.h"
-#include "lib/ipc/inherit.h"
-#include "lib/net/tls.h"
+#include "lib/ipc/link_ctx.h"
+#include "lib/ipc/role.h"
 
 #define DRAIN_MS	30000	/* as long as workers may need the engine */
-#define PEM_BYTES_MAX	65536
 #define CONF_BYTES_MAX	(1u << 20)
 
 struct options {
@@ -43,15 +44,20 @@ struct options {
 
 struct helper {
 	struct loop		*loop;		/* owned, as all below */
+	struct conf_e3		*conf;
 	struct record_store	*store;
 	struct engine		*engine;
 	struct replica		*replica;	/* NULL: no Redis */
+	struct announce		*announce;
+	struct statistics_file	*statistics;
 	struct control		*control;
 	struct ipc_channel	*master;	/* NULL after EOF */
 	SSL_CTX			*ctx;
 	struct turn		turn;
 	struct timer		drain;
 	bool			draining;
+	bool			leaving;	/* only the farewell is left */
+	char			name[ANNOUNCEMENT_NAME_BYTES];	/* announced */
 };
 
 static const char usage_text[] =
@@ -63,44 +69,19 @@ static const char usage_text[] =
 static struct options
 parse_options(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "name", required_argument, NULL, 'n' },
-		{ "conf-path", required_argument, NULL, 'c' },
-		{ "log-level", required_argument, NULL, 'l' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 }
-	};
 	struct options o = {
 		.name = "e3-helper",
 		.conf_path = "/etc/relay/e3.conf",
 		.log_level = LOG_INFO,
 	};
-	int c;
+	const struct options_row rows[] = {
+		{ "name", .text = &o.name },
+		{ "conf-path", .text = &o.conf_path },
+		{ "log-level", .level = &o.log_level },
+	};
 
-	while ((c = getopt_long(argc, argv, "Vh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'n':
-			o.name = optarg;
-			break;
-		case 'c':
-			o.conf_path = optarg;
-			break;
-		case 'l':
-			if (!log_level_parse(optarg, &o.log_level))
-				fatal(2, "--log-level: unknown level");
-			break;
-		case 'V':
-			(void)printf("e3-helper %s\n", PACKAGE_VERSION);
-			exit(0);
-		case 'h':
-			(void)fputs(usage_text, stdout);
-			exit(0);
-		default:
-			(void)fputs(usage_text, stderr);
-			exit(2);
-		}
-	}
+	options_read(&(struct options_program){ "e3-helper", PACKAGE_VERSION,
+	    usage_text }, rows, sizeof(rows) / sizeof(rows[0]), argc, argv);
 	return (o);
 }
 
@@ -121,36 +102,14 @@ read_conf(struct ipc_inherited *fds, const char *path)
 	return (conf);
 }
 
-static struct span
-content(struct ipc_inherited *fds, const char *name, struct buffer *b)
-{
-	if (ipc_inherit_take_content(fds, name, b) != RC_OK)
-		fatal(1, "no descriptor named %s was passed", name);
-	return ((struct span){ buffer_data(b), buffer_len(b) });
-}
-
 static SSL_CTX *
 link_ctx(struct ipc_inherited *fds)
 {
-	struct net_tls_link_files files;
-	struct buffer chain, key, ca;
 	char why[256] = "";
-	SSL_CTX *ctx;
+	SSL_CTX *ctx = ipc_inherit_link_ctx(fds, false, why, sizeof(why));
 
-	buffer_init(&chain, PEM_BYTES_MAX, false);
-	buffer_init(&key, PEM_BYTES_MAX, true);
-	buffer_init(&ca, PEM_BYTES_MAX, false);
-	files = (struct net_tls_link_files){
-		.chain = content(fds, "link.cert", &chain),
-		.key = content(fds, "link.key", &key),
-		.ca = content(fds, "link.ca", &ca),
-	};
-	ctx = net_tls_link_ctx(false, &files, why, sizeof(why));
 	if (ctx == NULL)
 		fatal(1, "link certificate: %s", why);
-	buffer_fini(&chain);
-	buffer_fini(&key);
-	buffer_fini(&ca);
 	return (ctx);
 }
 
@@ -179,11 +138,12 @@ engine_addr(const struct conf_e3 *conf)
 static void
 leave_if_done(struct helper *h)
 {
-	if (h->draining && engine_is_left_alone(h->engine) &&
-	    control_is_idle(h->control)) {
-		log_info("drained");
-		loop_stop(h->loop);
-	}
+	if (!h->draining || h->leaving || !engine_is_left_alone(h->engine) ||
+	    !control_is_idle(h->control))
+		return;
+	h->leaving = true;
+	log_info("drained");
+	announce_end(h->announce);
 }
 
 static void
@@ -196,7 +156,16 @@ on_change(void *arg)
 	if (h->replica != NULL)
 		replica_kick(h->replica);
 	control_kick(h->control);
+	announce_kick(h->announce);
 	leave_if_done(h);
+}
+
+static void
+on_announce_ended(void *arg)
+{
+	struct helper *h = arg;
+
+	loop_stop(h->loop);
 }
 
 static void
@@ -205,7 +174,7 @@ on_drain_end(void *arg)
 	struct helper *h = arg;
 
 	log_warn("drain time is over");
-	loop_stop(h->loop);
+	announce_end(h->announce);
 }
 
 static void
@@ -215,7 +184,12 @@ begin_drain(struct helper *h)
 		return;
 	h->draining = true;
 	log_info("draining");
+	/* Workers of other machines leave first; ours have, or are told. */
+	announce_drain(h->announce);
+	if (engine_set_draining(h->engine, true, NULL, NULL) != RC_OK)
+		log_debug("no engine to set draining");
 	control_drain(h->control);
+	statistics_file_stop(h->statistics);
 	timer_start_ms(&h->drain, DRAIN_MS);
 	engine_drain(h->engine);
 	leave_if_done(h);
@@ -267,39 +241,88 @@ static const struct ipc_channel_ops master_ops = {
 static const struct engine_ops engine_ops = { .on_change = on_change };
 static const struct replica_ops replica_ops = { .on_change = on_change };
 
+static const struct announce_ops announce_ops = {
+	.on_ended = on_announce_ended,
+};
+
 static void
-open_parts(struct helper *h, const struct conf_e3 *conf, int admin_fd)
+open_store(struct helper *h)
 {
-	struct engine_config engine = {
-		.addr = engine_addr(conf),
-		.ctx = h->ctx,
-	};
-	struct control_config control;
 	char why[256] = "";
 
-	if (record_store_open(conf->state_dir, &h->store, why,
+	if (record_store_open(h->conf->state_dir, &h->store, why,
 	    sizeof(why)) != RC_OK)
 		fatal(1, "%s", why);
-	log_info("records read dir=%s records=%zu", conf->state_dir,
+	log_info("records read dir=%s records=%zu", h->conf->state_dir,
 	    record_store_count(h->store));
-	turn_init(&h->turn);
-	timer_init(&h->drain, h->loop, on_drain_end, h);
-	h->engine = engine_new(h->loop, &engine, h->store, &engine_ops, h);
-	if (conf->redis.n_endpoints != 0 && replica_new(h->loop, &conf->redis,
-	    h->store, h->engine, &h->turn, &replica_ops, h, &h->replica, why,
-	    sizeof(why)) != RC_OK)
+}
+
+static void
+open_replica(struct helper *h)
+{
+	const struct conf_e3 *conf = h->conf;
+	struct replica_config config = {
+		.redis = &conf->redis,
+		.name = h->name,
+		.store = h->store,
+		.engine = h->engine,
+		.turn = &h->turn,
+	};
+	char why[256] = "";
+
+	if (conf->redis.n_endpoints != 0 && replica_new(h->loop, &config,
+	    &replica_ops, h, &h->replica, why, sizeof(why)) != RC_OK)
 		fatal(2, "%s: redis: %s", conf->path, why);
 	if (conf->require_replica && h->replica == NULL)
 		fatal(2, "%s: option 'require_replica' needs option 'redis'",
 		    conf->path);
-	control = (struct control_config){
-		.fd = admin_fd,
-		.store = h->store,
-		.engine = h->engine,
-		.replica = h->replica,
-		.turn = &h->turn,
-		.require_replica = conf->require_replica,
+}
+
+static void
+open_statistics(struct helper *h)
+{
+	const struct conf_e3 *conf = h->conf;
+	char *path = conf->statistics_file[0] != '\0' ?
+	    xstrdup(conf->statistics_file) :
+	    xasprintf("%s/statistics.json", conf->state_dir);
+
+	h->statistics = statistics_file_new(h->loop, path, h->engine);
+	free(path);
+}
+
+static void
+open_parts(struct helper *h, int admin_fd)
+{
+	struct engine_config engine = {
+		.addr = engine_addr(h->conf),
+		.ctx = h->ctx,
 	};
+	struct announce_config announce = {
+		.name = h->name,
+		.address = h->conf->announce,
+	};
+	struct control_config control = {
+		.fd = admin_fd,
+		.turn = &h->turn,
+		.name = h->name,
+		.state_dir = h->conf->state_dir,
+		.require_replica = h->conf->require_replica,
+	};
+	char host[256] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	announcement_name(h->conf->name, host, h->name);
+	open_store(h);
+	turn_init(&h->turn);
+	timer_init(&h->drain, h->loop, on_drain_end, h);
+	h->engine = engine_new(h->loop, &engine, h->store, &engine_ops, h);
+	open_replica(h);
+	announce.engine = control.engine = h->engine;
+	announce.replica = control.replica = h->replica;
+	h->announce = announce_new(h->loop, &announce, &announce_ops, h);
+	open_statistics(h);
+	control.store = h->store;
+	control.announce = h->announce;
 	h->control = control_new(h->loop, &control);
 }
 
@@ -326,9 +349,12 @@ close_parts(struct helper *h)
 	engine_free(&h->engine);
 	replica_free(&h->replica);
 	control_free(&h->control);
+	statistics_file_free(&h->statistics);
+	announce_free(&h->announce);
 	ipc_channel_free(&h->master);
 	timer_fini(&h->drain);
 	record_store_free(&h->store);
+	conf_e3_free(&h->conf);
 	SSL_CTX_free(h->ctx);
 	loop_free(&h->loop);
 }
@@ -338,29 +364,19 @@ main(int argc, char **argv)
 {
 	struct ipc_inherited fds;
 	struct helper h = { .draining = false };
-	struct conf_e3 *conf;
 	struct options o;
-	int control_fd, fd;
+	int control_fd;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	o = parse_options(argc, argv);
 	log_init(o.name, o.log_level);
-	if (ipc_inherit_read(&fds) != RC_OK)
-		fatal(1, IPC_FDS_VARIABLE " cannot be read");
-	if ((control_fd = ipc_inherit_take(&fds, "control")) < 0) {
-		(void)fputs(usage_text, stderr);
-		return (2);
-	}
-	panic_init(ipc_inherit_take(&fds, "panic"));
-	if ((fd = ipc_inherit_take(&fds, "log")) >= 0)
-		log_to_fd(fd);
+	control_fd = ipc_role_start(&fds, usage_text);
 	secret_no_core();		/* the link key is in here */
 
 	h.loop = loop_new();
-	conf = read_conf(&fds, o.conf_path);
+	h.conf = read_conf(&fds, o.conf_path);
 	h.ctx = link_ctx(&fds);
-	open_parts(&h, conf, ipc_inherit_take(&fds, "admin"));
-	conf_e3_free(&conf);
+	open_parts(&h, ipc_inherit_take(&fds, "admin"));
 	h.master = ipc_channel_new(h.loop, control_fd, &master_ops, &h);
 	enter_sandbox();
 	if (ipc_channel_send(h.master, "ready", SPAN_LIT(""), -1) != RC_OK)

@@ -51,6 +51,16 @@ position(const struct record_store *s, const char *app)
 	return (low);
 }
 
+size_t
+record_store_after(const struct record_store *s, const char *app)
+{
+	size_t at;
+
+	obj_check(s, RECORD_STORE_MAGIC);
+	at = position(s, app);
+	return (at < s->n && strcmp(s->v[at].app, app) == 0 ? at + 1 : at);
+}
+
 struct record_entry *
 record_store_find(struct record_store *s, const char *app)
 {

@@ -31,9 +31,13 @@ struct record_entry {
 					   link; 0: none */
 	bool		refused;	/* the engine could not open it */
 	bool		replicated;	/* Redis holds these very bytes */
+	uint64_t	applied;	/* version that relay:applied tells of us;
+					   0: none, or to be told again */
 	bool		scanned;	/* this scan of Redis showed one */
 	bool		forked;		/* Redis holds what is neither ours nor
 					   to be taken: an operator must look */
+	uint64_t	resealed;	/* version that this engine sealed under the
+					   next root key; 0: none */
 	bool		asked;		/* refused, and Redis was asked for a
 					   better one */
 };
@@ -48,6 +52,9 @@ void record_store_free(struct record_store **);
 size_t record_store_count(const struct record_store *);
 /* i < count, in app id order. */
 struct record_entry *record_store_at(struct record_store *, size_t i);
+/* Index of the first app behind this id ("": of all); the count if there is
+ * none. */
+size_t record_store_after(const struct record_store *, const char *app);
 /* NULL: no such app. */
 struct record_entry *record_store_find(struct record_store *, const char *app);
 

@@ -50,6 +50,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/crash_point.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
@@ -59,7 +60,8 @@
 
 /* ---- writing --------------------------------------------------------------- */
 
-/* Steps 2 to 5 of the head comment.  The entry is the disk's truth after. */
+/* Steps 2 to 5 of the head comment; the points between them, where tests kill
+ * us, are in file_write_atomic.  The entry is the disk's truth after. */
 static enum rc
 write_record(struct record_store *s, const struct rpc_record_head *head,
     struct span record)
@@ -82,6 +84,7 @@ write_record(struct record_store *s, const struct rpc_record_head *head,
 	if (e == NULL || e->bytes != record.len ||
 	    memcmp(e->sha256, sha256, sizeof(sha256)) != 0)
 		return (RC_IO);
+	crash_point("record.read-back");
 	return (RC_OK);
 }
 
@@ -116,14 +119,16 @@ keep_previous(const struct record_store *s, const char *app)
 	    (unsigned long long)random_u64());
 	if (n < 0 || (size_t)n >= sizeof(tmp))
 		return (RC_LIMIT);
-	if (link(from, tmp) < 0)
+	if (crash_point_full("full.link") || link(from, tmp) < 0)
 		return (RC_IO);
+	crash_point("record.linked");
 	if (rename(tmp, to) < 0) {
 		(void)unlink(tmp);
 		return (RC_IO);
 	}
 	/* rename does nothing when both are one file already. */
 	(void)unlink(tmp);
+	crash_point("record.kept");
 	return (RC_OK);
 }
 
@@ -231,10 +236,16 @@ take_locked(struct record_store *s, const struct rpc_record_head *head,
 	broken = e != NULL && (rc == RC_CORRUPT || e->damaged || e->refused);
 	if (e != NULL && !broken && head->version <= version)
 		return (RC_CONFLICT);
-	if (e != NULL && !e->replicated &&
-	    (rc = keep_old(s, e)) != RC_OK)
-		return (rc);
-	return (write_record(s, head, record));
+	/* What Redis has not been seen to hold is kept for good.  What it has may
+	 * be replaced by one made without knowledge of it, beyond a fork: then
+	 * this is its last copy. */
+	if (e != NULL && (!e->replicated || broken))
+		rc = keep_old(s, e);
+	else if (e != NULL)
+		rc = keep_previous(s, e->app);
+	else
+		rc = RC_OK;
+	return (rc == RC_OK ? write_record(s, head, record) : rc);
 }
 
 /* ---- the two ways in ------------------------------------------------------ */

@@ -3,11 +3,11 @@
  * minute, then copy what is missing there, one record at a time, until there
  * is nothing left.
  *
- *   up -> scan (HSCAN) -> [ pull higher ones | push missing ones ] -> idle
- *           ^-------------------- a minute --------------------------+
+ *   up -> subscribe -> scan (HSCAN) -> [ pull higher ones | push missing ones ]
+ *                        ^------------ a minute, or the link was lost ---+
  *
  * A push is one EVAL, atomic in Redis: higher versions only.  Pulls are in
- * replica_pull.c.
+ * replica_pull.c; hints, which begin pulls at once, in replica_follow.c.
  *
  * One version with two contents (two machines changed one app while Redis was
  * away), or a higher one that our engine cannot open, is a fork that no rule
@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/crash_point.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/net/dns.h"
@@ -170,8 +171,8 @@ scan_from(struct replica *r, const char *cursor)
 		log_debug("redis scan not queued");	/* on_down follows */
 }
 
-static void
-scan_begin(struct replica *r)
+void
+replica_scan(struct replica *r)
 {
 	if (r->scanning)
 		return;
@@ -206,7 +207,7 @@ on_rescan(void *arg)
 
 	obj_check(r, REPLICA_MAGIC);
 	if (r->client != NULL)
-		scan_begin(r);
+		replica_scan(r);
 }
 
 /* The next attempt begins anew. */
@@ -254,10 +255,13 @@ on_scan(void *arg, enum rc rc, const struct redis_value *v)
 
 /* ---- pushing -------------------------------------------------------------------- */
 
+/* Only what the engine has opened: a clear header with a higher version, on
+ * bytes that are no record, would take the good one's place in Redis. */
 static bool
 needs_push(const struct record_entry *e)
 {
-	return (!e->replicated && !e->damaged && !e->refused && !e->forked);
+	return (!e->replicated && !e->damaged && !e->refused && !e->forked &&
+	    e->active == e->version);
 }
 
 static void
@@ -274,11 +278,15 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 		replica_refused(r, "EVAL", v);
 		return;
 	}
+	/* Whatever it says, others are told of the version or keep theirs. */
+	replica_release(r, r->push_app, r->push_version);
 	e = record_store_find(r->store, r->push_app);
 	/* A change may have come meanwhile: then this answer is about bytes
 	 * that are history, and the entry still needs its push. */
 	if (e != NULL && memcmp(e->sha256, r->push_sha256,
 	    sizeof(e->sha256)) == 0) {
+		if (span_eq_str(v->text, "ok"))
+			replica_hint(r, e->app);
 		if (span_eq_str(v->text, "ok") || span_eq_str(v->text, "same"))
 			e->replicated = true;
 		else if (span_eq_str(v->text, "newer"))
@@ -301,6 +309,7 @@ push_entry(struct replica *r, struct record_entry *e)
 	struct span argv[6];
 	bool usable = true;
 
+	crash_point("push.begun");
 	buffer_init(&record, RPC_RECORD_BYTES_MAX, false);
 	if (record_store_read(r->store, e, &record) != RC_OK) {
 		log_error("record not copied to redis: unreadable app=%s",
@@ -310,6 +319,7 @@ push_entry(struct replica *r, struct record_entry *e)
 	}
 	memcpy(r->push_app, e->app, sizeof(r->push_app));
 	memcpy(r->push_sha256, e->sha256, sizeof(r->push_sha256));
+	r->push_version = e->version;
 	argv[0] = SPAN_LIT("EVAL");
 	argv[1] = span_of(replica_script);
 	argv[2] = SPAN_LIT("1");
@@ -324,16 +334,20 @@ out:
 	return (usable);
 }
 
-/* The first record that waits; one whose higher version is to be taken does
- * not count. */
+/* The next record that waits; one whose higher version is to be taken does not
+ * count.  Behind the last one, so that many do not cost a search each. */
 static void
 push_next(struct replica *r)
 {
-	for (size_t i = 0; i < record_store_count(r->store); i++) {
+	size_t n = record_store_count(r->store);
+
+	for (size_t k = 0; k < n; k++) {
+		size_t i = (r->push_from + k) % n;
 		struct record_entry *e = record_store_at(r->store, i);
 
 		if (!needs_push(e) || replica_find_pull(r, e->app) != NULL)
 			continue;
+		r->push_from = i;
 		if (!push_entry(r, e) || r->pushing)
 			return;
 	}
@@ -361,6 +375,7 @@ void
 replica_kick(struct replica *r)
 {
 	obj_check(r, REPLICA_MAGIC);
+	replica_apply(r);
 	if (r->client == NULL || !r->scanned || timer_running(&r->retry))
 		return;
 	ask_for_refused(r);
@@ -378,7 +393,7 @@ on_retry(void *arg)
 
 	obj_check(r, REPLICA_MAGIC);
 	if (r->client != NULL && !r->scanned)
-		scan_begin(r);
+		replica_scan(r);
 	else
 		replica_kick(r);
 }
@@ -401,8 +416,10 @@ on_up(void *arg, struct redis_client *client)
 		struct record_entry *e = record_store_at(r->store, i);
 
 		e->replicated = e->asked = false;
+		e->applied = 0;
 	}
-	scan_begin(r);
+	r->apply_refused = false;
+	replica_follow(r);
 	r->ops->on_change(r->arg);
 }
 
@@ -413,6 +430,10 @@ on_down(void *arg, bool was_up, const char *server, const char *why)
 
 	obj_check(r, REPLICA_MAGIC);
 	r->client = NULL;
+	redis_client_close(&r->subscriber);
+	/* Given up by us (redis_endpoint_retry) it answers nothing more. */
+	r->pushing = r->applying = false;
+	replica_pull_lost(r);
 	if (was_up || r->failures++ == 0)
 		log_warn("redis down server=%s why=%s", server, why);
 	else
@@ -428,11 +449,11 @@ static const struct redis_endpoint_ops endpoint_ops = {
 /* ---- life ---------------------------------------------------------------------------- */
 
 enum rc
-replica_new(struct loop *loop, const struct conf_redis *conf,
-    struct record_store *store, struct engine *engine, struct turn *turn,
+replica_new(struct loop *loop, const struct replica_config *from,
     const struct replica_ops *ops, void *arg, struct replica **out, char *why,
     size_t why_size)
 {
+	const struct conf_redis *conf = from->redis;
 	struct redis_endpoint_config config = {
 		.endpoints = conf->endpoints,
 		.n_endpoints = conf->n_endpoints,
@@ -450,9 +471,10 @@ replica_new(struct loop *loop, const struct conf_redis *conf,
 
 	*out = NULL;
 	r->magic = REPLICA_MAGIC;
-	r->store = store;
-	r->engine = engine;
-	r->turn = turn;
+	r->store = from->store;
+	r->engine = from->engine;
+	r->turn = from->turn;
+	r->name = xstrdup(from->name);
 	r->ops = ops;
 	r->arg = arg;
 	r->retry_ms = RETRY_MIN_MS;
@@ -482,6 +504,7 @@ replica_free(struct replica **rp)
 	if (r == NULL)
 		return;
 	obj_check(r, REPLICA_MAGIC);
+	redis_client_close(&r->subscriber);
 	redis_endpoint_free(&r->endpoint);
 	turn_leave(r->turn, &r->waiter);
 	net_dns_free(&r->dns);
@@ -490,6 +513,7 @@ replica_free(struct replica **rp)
 	buffer_fini(&r->pulling.record);
 	while ((p = TAILQ_FIRST(&r->pulls)) != NULL)
 		replica_drop_pull(r, p);
+	free(r->name);
 	r->magic = 0;
 	free(r);
 }
@@ -499,6 +523,13 @@ replica_is_up(const struct replica *r)
 {
 	obj_check(r, REPLICA_MAGIC);
 	return (r->client != NULL);
+}
+
+struct redis_client *
+replica_client(const struct replica *r)
+{
+	obj_check(r, REPLICA_MAGIC);
+	return (r->client);
 }
 
 size_t

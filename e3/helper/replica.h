@@ -9,6 +9,10 @@
  * it lacks is written again, what it has lower is written over, what it has
  * higher is taken once the engine has opened it.  Nothing is ever deleted, on
  * either side.
+ *
+ * Who wrote a record says so on the channel relay:updates ("apps <id>"): the
+ * helpers of other machines take it at once.  What an engine uses is told in
+ * the hash relay:applied:<app>, field: the engine's name.
  */
 #ifndef RELAY_E3_HELPER_REPLICA_H
 #define RELAY_E3_HELPER_REPLICA_H
@@ -21,6 +25,7 @@
 #include "e3/helper/record_store.h"
 #include "e3/helper/turn.h"
 #include "lib/base/loop.h"
+#include "lib/redis/client.h"
 
 struct replica;
 
@@ -29,29 +34,43 @@ struct replica_ops {
 	void	(*on_change)(void *arg);
 };
 
-/* conf: used during the call only; must name at least one endpoint. */
-enum rc replica_new(struct loop *, const struct conf_redis *conf,
-    struct record_store *, struct engine *, struct turn *,
+struct replica_config {
+	const struct conf_redis	*redis;	/* used by replica_new only; names at
+					   least one endpoint */
+	const char		*name;	/* the engine's, as announced; copied */
+	struct record_store	*store;		/* these are borrowed */
+	struct engine		*engine;
+	struct turn		*turn;
+};
+
+enum rc replica_new(struct loop *, const struct replica_config *,
     const struct replica_ops *, void *arg, struct replica **out, char *why,
     size_t why_size) must_check;
 void replica_free(struct replica **);
 
 bool replica_is_up(const struct replica *);
+/* The connection, for what else is said there; NULL while it is down. */
+struct redis_client *replica_client(const struct replica *);
 
 /* The engine or the store changed: go on with what waited for that. */
 void replica_kick(struct replica *);
 
 /*
- * Before a change of app, by the holder of the turn: does Redis have a higher
- * version (made on another machine)?  Then it is taken first.
- * RC_OK: cb comes once, later, with RC_OK (Redis is not ahead), RC_CONFLICT (it
- * was; the disk and the engine have its version now, or cannot) or
- * RC_UNAVAILABLE (Redis did not answer).  RC_UNAVAILABLE: Redis is down, cb
- * does not come.
+ * Before `version` of app is written, by the holder of the turn: it is claimed,
+ * so that no other machine makes the same one, and Redis is asked for a higher
+ * one (made on another machine), which is taken first.
+ * RC_OK: cb comes once, later, with RC_OK (ours to make), RC_AGAIN (another
+ * machine is changing this app), RC_CONFLICT (Redis was ahead; the disk and the
+ * engine have its version now, or cannot) or RC_UNAVAILABLE (Redis did not
+ * answer).  RC_UNAVAILABLE: Redis is down, cb does not come.
  */
 typedef void replica_refresh_cb(void *arg, enum rc);
-enum rc replica_refresh(struct replica *, const char *app,
+enum rc replica_refresh(struct replica *, const char *app, uint64_t version,
     replica_refresh_cb *, void *arg) must_check;
+
+/* The claim of that version ends: it was not written.  (A push ends it too, and
+ * time does where we cannot.) */
+void replica_release(struct replica *, const char *app, uint64_t version);
 
 /* Records that Redis is not known to hold. */
 size_t replica_pending(const struct replica *);

@@ -2,12 +2,15 @@
  * helper/store_change.c - turn, refresh, disk, engine, Redis, answer.
  *
  *   TURN -> [READY] -> REFRESH -> (disk) -> LOAD -> [ENGINE] -> [REPLICA]
+ *                       ^   |
+ *                       CLAIMED
  *
  * TURN     others' changes end first
  * READY    the engine (or we) just started: nothing is written before it is
  *          filled, for who else should open the record
- * REFRESH  Redis is asked for a higher version, so that two machines do not
- *          both make the same one; skipped while Redis is away
+ * REFRESH  the version is claimed in Redis, which is asked for a higher one:
+ *          two machines must not both make the same; skipped while it is away
+ * CLAIMED  another machine is at it, which takes milliseconds: again, soon
  * LOAD     LoadRecords is in flight
  * ENGINE   the link broke meanwhile: the load after the reconnect counts
  * REPLICA  only with require_replica: until Redis has it
@@ -19,17 +22,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
+#include "lib/base/crash_point.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/timer.h"
 
 #define CHANGES_MAX		64	/* people at a terminal, not a load */
 #define WAIT_MS			10000	/* for a turn, the engine, Redis; each */
+#define CLAIM_POLL_MS		20
 
 enum change_state {
 	CHANGE_TURN,
 	CHANGE_READY,
 	CHANGE_REFRESH,
+	CHANGE_CLAIMED,
 	CHANGE_LOAD,
 	CHANGE_ENGINE,
 	CHANGE_REPLICA,
@@ -46,6 +53,7 @@ struct store_change {
 	char			app[RPC_APP_ID_BYTES];
 	uint64_t		version;
 	bool			written;	/* the disk has it */
+	uint64_t		t_claim_ms;	/* CLAIMED since; 0: never */
 	struct buffer		record;
 	struct turn_waiter	waiter;
 	struct timer		deadline;
@@ -65,6 +73,15 @@ change_free(struct store_change *c)
 	free(c);
 }
 
+/* It is not pushed, which would end our claim. */
+static bool
+is_forked(const struct store_change *c)
+{
+	const struct record_entry *e = record_store_find(c->all->store, c->app);
+
+	return (e != NULL && e->forked);
+}
+
 /* c is gone after. */
 static void
 change_end(struct store_change *c, enum rc rc, const char *why)
@@ -80,6 +97,9 @@ change_end(struct store_change *c, enum rc rc, const char *why)
 		log_warn("record not acknowledged app=%s version=%llu rc=%s "
 		    "why=%s", c->app, (unsigned long long)c->version,
 		    rc_name(rc), why);
+	if (all->replica != NULL && (!c->written || rc == RC_DENIED ||
+	    is_forked(c)))
+		replica_release(all->replica, c->app, c->version);
 	change_free(c);
 	all->on_done(all->arg, who, later ? RC_MORE : rc, why);
 }
@@ -167,6 +187,7 @@ on_load(void *arg, enum rc rc)
 	ensure(c->state == CHANGE_LOAD);
 	switch ((int)rc) {
 	case RC_OK:
+		crash_point("change.loaded");
 		copy_out(c);
 		return;
 	case RC_DENIED:
@@ -241,9 +262,26 @@ write_down(struct store_change *c)
 		change_end(c, rc, "the disk does not take it");
 		return;
 	}
+	crash_point("change.written");
 	c->state = CHANGE_LOAD;
 	if (engine_load(c->all->engine, record, on_load, c) != RC_OK)
 		wait_in(c, CHANGE_ENGINE);
+}
+
+static void
+claimed(struct store_change *c)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (c->t_claim_ms == 0)
+		c->t_claim_ms = now;
+	if (now - c->t_claim_ms > WAIT_MS) {
+		change_end(c, RC_UNAVAILABLE, "another machine is changing "
+		    "this app, or died of it: try again in half a minute");
+		return;
+	}
+	c->state = CHANGE_CLAIMED;
+	timer_start_ms(&c->deadline, CLAIM_POLL_MS);
 }
 
 static void
@@ -255,9 +293,11 @@ on_refreshed(void *arg, enum rc rc)
 	ensure(c->state == CHANGE_REFRESH);
 	if (rc == RC_CONFLICT)
 		change_end(c, RC_CONFLICT, "redis has a higher version");
+	else if (rc == RC_AGAIN)
+		claimed(c);
 	else if (rc != RC_OK && c->all->require_replica)
 		change_end(c, RC_UNAVAILABLE,
-		    "require_replica is set and redis is away");
+		    "require_replica is set and redis is away or refuses");
 	else
 		write_down(c);
 }
@@ -268,7 +308,7 @@ refresh(struct store_change *c)
 	timer_stop(&c->deadline);
 	c->state = CHANGE_REFRESH;
 	if (c->all->replica != NULL && replica_refresh(c->all->replica, c->app,
-	    on_refreshed, c) == RC_OK)
+	    c->version, on_refreshed, c) == RC_OK)
 		return;
 	on_refreshed(c, c->all->replica == NULL ? RC_OK : RC_UNAVAILABLE);
 }
@@ -297,6 +337,9 @@ on_deadline(void *arg)
 		return;
 	case CHANGE_READY:
 		change_end(c, RC_UNAVAILABLE, "the engine is not ready");
+		return;
+	case CHANGE_CLAIMED:
+		refresh(c);
 		return;
 	case CHANGE_ENGINE:
 		change_end(c, RC_TIMEOUT, "it is on disk, the engine does not "

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/crash_point.h"
 #include "lib/base/random.h"
 
 #define READ_BYTES	65536	/* files we read whole are mostly smaller */
@@ -151,7 +152,8 @@ fsync_folder(const char *path)
 		return (rc);
 	if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		return (RC_IO);
-	rc = fsync(fd) == 0 ? RC_OK : RC_IO;
+	rc = !crash_point_full("full.folder") && fsync(fd) == 0 ? RC_OK : RC_IO;
+	crash_point("file.folder-synced");
 	fd_close(&fd);
 	return (rc);
 }
@@ -171,17 +173,20 @@ write_beside(const char *path, const void *data, size_t len, unsigned mode,
 		tmp[0] = '\0';
 		return (RC_LIMIT);
 	}
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-	    (mode_t)mode);
+	fd = crash_point_full("full.create") ? -1 : open(tmp, O_WRONLY |
+	    O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
 	if (fd < 0) {
 		tmp[0] = '\0';
 		return (RC_IO);
 	}
-	rc = fd_write_all(fd, data, len);
+	rc = crash_point_full("full.write") ? RC_IO :
+	    fd_write_all(fd, data, len);
 	if (rc == RC_OK && fchmod(fd, (mode_t)mode) < 0)
 		rc = RC_IO;		/* the umask took bits away */
-	if (rc == RC_OK && fsync(fd) < 0)
+	crash_point("file.written");
+	if (rc == RC_OK && (crash_point_full("full.sync") || fsync(fd) < 0))
 		rc = RC_IO;
+	crash_point("file.synced");
 	if (close(fd) < 0 && rc == RC_OK)
 		rc = RC_IO;
 	return (rc);
@@ -195,14 +200,39 @@ file_write_atomic(const char *path, const void *data, size_t len,
 	enum rc rc;
 
 	rc = write_beside(path, data, len, mode, tmp);
-	if (rc == RC_OK && rename(tmp, path) < 0)
+	if (rc == RC_OK && (crash_point_full("full.rename") ||
+	    rename(tmp, path) < 0))
 		rc = RC_IO;
+	crash_point("file.renamed");
 	if (rc != RC_OK) {
 		if (tmp[0] != '\0')
 			(void)unlink(tmp);
 		return (rc);
 	}
 	return (fsync_folder(path));
+}
+
+enum rc
+file_replace(const char *path, const void *data, size_t len, unsigned mode)
+{
+	char tmp[PATH_MAX];
+	enum rc rc = RC_IO;
+	int fd, n;
+
+	n = snprintf(tmp, sizeof(tmp), "%s.tmp", path);
+	if (n < 0 || (size_t)n >= sizeof(tmp))
+		return (RC_LIMIT);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+	    (mode_t)mode);
+	if (fd < 0)
+		return (RC_IO);
+	if (fchmod(fd, (mode_t)mode) == 0)
+		rc = fd_write_all(fd, data, len);
+	if (close(fd) < 0 || (rc == RC_OK && rename(tmp, path) < 0))
+		rc = RC_IO;
+	if (rc != RC_OK)
+		(void)unlink(tmp);
+	return (rc);
 }
 
 enum rc

@@ -31,7 +31,12 @@ enum rc file_read(const char *path, struct buffer *out) must_check;
 enum rc file_write_atomic(const char *path, const void *, size_t len,
     unsigned mode) must_check;
 
-/* As above but RC_EXISTS when path is there already (link(2) decides). */
+/* As above without fsync, through <path>.tmp: for one writer, and for what may
+ * be lost with the machine. */
+enum rc file_replace(const char *path, const void *, size_t len,
+    unsigned mode) must_check;
+
+/* As file_write_atomic but RC_EXISTS when path is there already (link(2) decides). */
 enum rc file_create(const char *path, const void *, size_t len,
     unsigned mode) must_check;
 

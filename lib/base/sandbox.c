@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,7 +85,7 @@ static const int allow_all[] = {
 	SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_setaffinity),
 	SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler),
 	SCMP_SYS(sched_get_priority_max), SCMP_SYS(sched_get_priority_min),
-	SCMP_SYS(getpriority), SCMP_SYS(setpriority), SCMP_SYS(getcpu),
+	SCMP_SYS(getpriority), SCMP_SYS(getcpu),
 	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigpending),
 	SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigsuspend),
@@ -199,7 +200,7 @@ add_values(scmp_filter_ctx f, int call, unsigned arg, const unsigned *values,
 }
 
 /* What depends on arguments: memory that is never executable, threads of this
- * process, signals to itself. */
+ * process, signals to itself, a priority of the calling thread's own. */
 static int
 add_checked(scmp_filter_ctx f)
 {
@@ -212,6 +213,8 @@ add_checked(scmp_filter_ctx f)
 	    no_exec)) != 0 ||
 	    (err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 	    is_value(0, (scmp_datum_t)getpid()))) != 0 ||
+	    (err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setpriority),
+	    2, is_value(0, PRIO_PROCESS), is_value(1, 0))) != 0 ||
 	    (err = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS),
 	    SCMP_SYS(clone3), 0)) != 0 ||
 	    (err = add_values(f, SCMP_SYS(ioctl), 1, ioctls, N(ioctls))) != 0)

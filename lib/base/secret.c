@@ -41,10 +41,21 @@ secret_no_core(void)
 bool
 secret_equal(const void *a, const void *b, size_t len)
 {
-	const volatile unsigned char *x = a, *y = b;
-	unsigned char diff = 0;
+	const unsigned char *x = a, *y = b;
+	uint64_t diff = 0, u, v;
 
-	for (size_t i = 0; i < len; i++)
-		diff |= (unsigned char)(x[i] ^ y[i]);
+	for (; len >= sizeof(u); len -= sizeof(u)) {
+		memcpy(&u, x, sizeof(u));
+		memcpy(&v, y, sizeof(v));
+		diff |= u ^ v;
+		x += sizeof(u);
+		y += sizeof(v);
+		/* Nobody may conclude that the rest does not matter. */
+		__asm__ volatile("" : "+r"(diff));
+	}
+	for (; len != 0; len--) {
+		diff |= (uint64_t)(*x++ ^ *y++);
+		__asm__ volatile("" : "+r"(diff));
+	}
 	return (diff == 0);
 }

@@ -146,6 +146,16 @@ base64_encode(const void *data, size_t len, bool pad, char *out)
 	return ((size_t)(o - out));
 }
 
+void
+base64url_encode(const void *data, size_t len, char *out)
+{
+	char *end = out + base64_encode(data, len, false, out);
+
+	*end = '\0';
+	for (; out != end; out++)
+		*out = *out == '+' ? '-' : *out == '/' ? '_' : *out;
+}
+
 /* Value of each alphabet byte plus one; 0 for a foreign byte. */
 static const unsigned char base64_value[256] = {
 	['A'] = 1, ['B'] = 2, ['C'] = 3, ['D'] = 4, ['E'] = 5, ['F'] = 6,
@@ -215,13 +225,15 @@ base64_decode(struct span s, bool pad, void *out, size_t size, size_t *outlen)
 		return (RC_LIMIT);
 	in = (const unsigned char *)s.p;
 	for (; groups != 0; groups--, in += 4, o += 3) {
-		unsigned a = base64_value[in[0]], b = base64_value[in[1]];
-		unsigned c = base64_value[in[2]], d = base64_value[in[3]];
+		unsigned a = base64_value[in[0]] - 1u;
+		unsigned b = base64_value[in[1]] - 1u;
+		unsigned c = base64_value[in[2]] - 1u;
+		unsigned d = base64_value[in[3]] - 1u;
 		uint32_t v;
 
-		if (a == 0 || b == 0 || c == 0 || d == 0)
+		if ((a | b | c | d) > 63)	/* a foreign one: all bits */
 			return (RC_SYNTAX);
-		v = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+		v = a << 18 | b << 12 | c << 6 | d;
 		o[0] = (unsigned char)(v >> 16);
 		o[1] = (unsigned char)(v >> 8);
 		o[2] = (unsigned char)v;

@@ -36,9 +36,12 @@ enum rc string_u64(struct span, uint64_t *out) must_check;
 /* Strict standard alphabet; `pad` says whether '=' is written / required.
  * Decoding with pad=false takes padded and unpadded text.  *outlen is set;
  * RC_SYNTAX for a foreign byte or non-zero spare bits, RC_LIMIT when out is
- * too small. */
+ * too small.  Encoding reads ahead of what it writes: the data may be the last
+ * bytes of the text's own room. */
 size_t base64_encoded_len(size_t len, bool pad);
 size_t base64_encode(const void *, size_t len, bool pad, char *out);
+/* The alphabet of URLs, no padding, NUL-terminated: one byte more. */
+void base64url_encode(const void *, size_t len, char *out);
 enum rc base64_decode(struct span, bool pad, void *out, size_t size,
     size_t *outlen) must_check;
 

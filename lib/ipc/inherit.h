@@ -15,6 +15,7 @@
  *   link.revoked   serials that are refused; absent when there is no such file
  *   tickets        TLS ticket keys shared by workers, a memfd
  *   root           root key, 32 bytes (e3d)
+ *   root.next      the one that a rotation moves to; mostly absent (e3d)
  *   engine.unix, engine.tcp   e3d's listening sockets
  *   admin          listening socket of a role's own control (helper, feed)
  *

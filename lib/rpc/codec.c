@@ -437,3 +437,248 @@ rpc_write_bin_head(char *at, size_t len)
 	*p++ = (uint8_t)len;
 	return ((char *)p);
 }
+
+void
+rpc_write_array_head(char *at, size_t n)
+{
+	ensure(n <= UINT32_MAX);
+	*at++ = (char)0xdd;
+	for (int i = 0; i < 4; i++)
+		*at++ = (char)(n >> (24 - 8 * i));
+}
+
+void
+rpc_put_value(struct buffer *b, const struct rpc_value *v)
+{
+	const msgpack_object *o = object(v);
+	struct span s;
+
+	ensure(o != NULL);
+	if (o->type == MSGPACK_OBJECT_BOOLEAN) {
+		rpc_put_bool(b, o->via.boolean);
+	} else if (o->type == MSGPACK_OBJECT_POSITIVE_INTEGER) {
+		rpc_put_u64(b, o->via.u64);
+	} else if (o->type == MSGPACK_OBJECT_STR) {
+		(void)rpc_get_bytes(v, &s);
+		rpc_put_text(b, s);
+	} else if (o->type == MSGPACK_OBJECT_BIN) {
+		(void)rpc_get_bytes(v, &s);
+		rpc_put_bin(b, s);
+	} else if (o->type == MSGPACK_OBJECT_ARRAY) {
+		rpc_put_array(b, rpc_array_len(v));
+		for (size_t i = 0; i < rpc_array_len(v); i++)
+			rpc_put_value(b, rpc_array_at(v, i));
+	} else if (o->type == MSGPACK_OBJECT_MAP) {
+		rpc_put_map(b, o->via.map.size);
+		for (uint32_t i = 0; i < o->via.map.size; i++) {
+			rpc_put_value(b, value(&o->via.map.ptr[i].key));
+			rpc_put_value(b, value(&o->via.map.ptr[i].val));
+		}
+	} else {
+		rpc_put_nil(b);		/* floats and negatives mean nothing */
+	}
+}
+
+/* ---- small maps ---- */
+
+static bool
+get_name(const struct rpc_value *v, const struct rpc_want *w)
+{
+	struct span s;
+
+	if (!rpc_get_bytes(v, &s))
+		return (false);
+	for (unsigned i = 0; w->names[i] != NULL; i++) {
+		if (!span_eq_str(s, w->names[i]))
+			continue;
+		*w->to.index = i;
+		return (true);
+	}
+	return (false);
+}
+
+static bool
+get_member(const struct rpc_value *v, const struct rpc_want *w)
+{
+	switch (w->kind) {
+	case RPC_KIND_BOOL:
+		return (rpc_get_bool(v, w->to.flag));
+	case RPC_KIND_U64:
+		return (rpc_get_u64(v, w->to.number));
+	case RPC_KIND_BYTES:
+		return (rpc_get_bytes(v, w->to.bytes));
+	case RPC_KIND_VALUE:
+		*w->to.value = v;
+		return (v != NULL);
+	case RPC_KIND_LIST:
+		*w->to.value = v;
+		return (rpc_array_len(v) != SIZE_MAX);
+	case RPC_KIND_NAME:
+		return (get_name(v, w));
+	}
+	return (false);
+}
+
+static bool
+get_wanted(const struct rpc_value *v, const struct rpc_want *w)
+{
+	if (w->optional && (v == NULL || rpc_is_nil(v)))
+		return (true);
+	return (get_member(v, w));
+}
+
+bool
+rpc_get_members(const struct rpc_value *map, const struct rpc_want *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!get_wanted(rpc_map_get(map, w[i].key), &w[i]))
+			return (false);
+	return (true);
+}
+
+bool
+rpc_get_elements(const struct rpc_value *list, const struct rpc_want *w,
+    size_t n)
+{
+	if (rpc_array_len(list) > n)
+		return (false);
+	for (size_t i = 0; i < n; i++)
+		if (!get_wanted(rpc_array_at(list, i), &w[i]))
+			return (false);
+	return (true);
+}
+
+/* One value as it came: `text` is what a str or bin holds. */
+struct encoded {
+	const uint8_t	*at;
+	struct head	head;
+	struct span	text;
+};
+
+/* Take the value at the front of *in. */
+static bool
+next_encoded(struct span *in, struct encoded *e)
+{
+	size_t n;
+
+	if (in->len == 0)
+		return (false);
+	e->at = (const uint8_t *)in->p;
+	e->head = head_read(e->at, in->len);
+	n = e->head.skip;
+	e->text = (struct span){ in->p + n, e->head.n };
+	if (e->head.kind == KIND_ARRAY || e->head.kind == KIND_MAP)
+		n = rpc_value_extent(in->p, in->len);
+	else if (e->head.kind == KIND_BROKEN || e->head.n > in->len - n)
+		n = 0;
+	else
+		n += e->head.n;
+	in->p += n;
+	in->len -= n;
+	return (n != 0);
+}
+
+static bool
+encoded_u64(const struct encoded *e, uint64_t *out)
+{
+	uint8_t type = e->at[0];
+	uint64_t v = 0;
+
+	if (type < 0x80) {
+		*out = type;
+		return (true);
+	}
+	if (type < 0xcc || type > 0xd3 || (type >= 0xd0 && e->at[1] >= 0x80))
+		return (false);		/* no integer, or a negative one */
+	for (unsigned i = 1; i < e->head.skip; i++)
+		v = v << 8 | e->at[i];
+	*out = v;
+	return (true);
+}
+
+static bool
+encoded_member(const struct encoded *e, const struct rpc_want *w)
+{
+	if (w->kind == RPC_KIND_U64)
+		return (encoded_u64(e, w->to.number));
+	if (w->kind != RPC_KIND_BYTES || (e->head.kind != KIND_TEXT &&
+	    (e->at[0] < 0xc4 || e->at[0] > 0xc6)))
+		return (false);
+	*w->to.bytes = e->text;
+	return (true);
+}
+
+bool
+rpc_scan_members(struct span in, const struct rpc_want *w, size_t n)
+{
+	struct encoded key, value;
+	unsigned seen = 0, got = 0;
+	struct head map;
+
+	ensure(n <= 32);
+	if (in.len == 0)
+		return (false);
+	map = head_read((const uint8_t *)in.p, in.len);
+	if (map.kind != KIND_MAP)
+		return (false);
+	in.p += map.skip;
+	in.len -= map.skip;
+	for (uint32_t i = 0; i < map.n; i++) {
+		if (!next_encoded(&in, &key) || key.head.kind != KIND_TEXT ||
+		    !next_encoded(&in, &value))
+			return (false);
+		for (unsigned k = 0; k < n; k++) {
+			if (seen >> k & 1 || !span_eq_str(key.text, w[k].key))
+				continue;
+			seen |= 1u << k;	/* the first one counts */
+			got |= (unsigned)encoded_member(&value, &w[k]) << k;
+		}
+	}
+	for (unsigned k = 0; k < n; k++)
+		if (!w[k].optional && (got >> k & 1) == 0)
+			return (false);
+	return (in.len == 0);
+}
+
+static void
+put_member(struct buffer *b, const struct rpc_member *m)
+{
+	switch (m->kind) {
+	case RPC_PUT_BOOL:
+		rpc_put_bool(b, m->from.flag);
+		break;
+	case RPC_PUT_U64:
+		rpc_put_u64(b, m->from.number);
+		break;
+	case RPC_PUT_STR:
+		rpc_put_str(b, m->from.text);
+		break;
+	case RPC_PUT_BIN:
+		rpc_put_bin(b, m->from.bytes);
+		break;
+	case RPC_PUT_RAW:
+		buffer_put(b, m->from.bytes.p, m->from.bytes.len);
+		break;
+	case RPC_PUT_NIL:
+		rpc_put_nil(b);
+		break;
+	}
+}
+
+void
+rpc_put_members(struct buffer *b, const struct rpc_member *m, size_t n)
+{
+	rpc_put_map(b, n);
+	for (size_t i = 0; i < n; i++) {
+		rpc_put_str(b, m[i].key);
+		put_member(b, &m[i]);
+	}
+}
+
+void
+rpc_put_elements(struct buffer *b, const struct rpc_member *m, size_t n)
+{
+	rpc_put_array(b, n);
+	for (size_t i = 0; i < n; i++)
+		put_member(b, &m[i]);
+}

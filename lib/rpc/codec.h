@@ -70,6 +70,64 @@ const struct rpc_value *rpc_map_get(const struct rpc_value *,
     const char *key);
 
 /*
+ * ---- small maps and arrays, read by one list ----
+ * Every wanted key is there with its type, or, if it is optional, absent or
+ * nil: true, and each *out is set (an absent one is left as it is).  False:
+ * what was read so far may be set.
+ */
+enum rpc_kind { RPC_KIND_BOOL, RPC_KIND_U64, RPC_KIND_BYTES, RPC_KIND_VALUE,
+    RPC_KIND_LIST, RPC_KIND_NAME };
+struct rpc_want {
+	const char	*key;
+	enum rpc_kind	kind;
+	bool		optional;
+	union {
+		bool			*flag;
+		uint64_t		*number;
+		struct span		*bytes;
+		const struct rpc_value	**value;	/* any; LIST: an array */
+		unsigned		*index;		/* NAME: its place in */
+	} to;
+	const char *const	*names;			/* ... this, up to NULL */
+};
+#define RPC_WANT_BOOL(k, out)	{ k, RPC_KIND_BOOL, false, { .flag = (out) }, NULL }
+#define RPC_WANT_U64(k, out)	{ k, RPC_KIND_U64, false, { .number = (out) }, NULL }
+#define RPC_WANT_BYTES(k, out)	{ k, RPC_KIND_BYTES, false, { .bytes = (out) }, NULL }
+#define RPC_WANT_VALUE(k, out)	{ k, RPC_KIND_VALUE, false, { .value = (out) }, NULL }
+#define RPC_WANT_LIST(k, out)	{ k, RPC_KIND_LIST, false, { .value = (out) }, NULL }
+#define RPC_WANT_NAME(k, of, out) { k, RPC_KIND_NAME, false, { .index = (out) }, of }
+#define RPC_MAY_U64(k, out)	{ k, RPC_KIND_U64, true, { .number = (out) }, NULL }
+#define RPC_MAY_BYTES(k, out)	{ k, RPC_KIND_BYTES, true, { .bytes = (out) }, NULL }
+#define RPC_MAY_VALUE(k, out)	{ k, RPC_KIND_VALUE, true, { .value = (out) }, NULL }
+#define RPC_MAY_NAME(k, of, out) { k, RPC_KIND_NAME, true, { .index = (out) }, of }
+bool rpc_get_members(const struct rpc_value *map, const struct rpc_want *,
+    size_t n);
+#define rpc_unpack(map, ...)						\
+	rpc_get_members(map, (const struct rpc_want[]){ __VA_ARGS__ },	\
+	    sizeof((const struct rpc_want[]){ __VA_ARGS__ }) /		\
+	    sizeof(struct rpc_want))
+/* An array of not more than n elements, in this order; the keys only say what
+ * each is. */
+bool rpc_get_elements(const struct rpc_value *list, const struct rpc_want *,
+    size_t n);
+#define rpc_unpack_list(list, ...)					\
+	rpc_get_elements(list, (const struct rpc_want[]){ __VA_ARGS__ }, \
+	    sizeof((const struct rpc_want[]){ __VA_ARGS__ }) /		\
+	    sizeof(struct rpc_want))
+
+/*
+ * The same of an encoded map, without unpacking it: for small maps that are
+ * read by the thousand.  Numbers and bytes only; a wanted key that is there
+ * with another type counts as absent.  False also when in[0..len) is not
+ * exactly one map.
+ */
+bool rpc_scan_members(struct span in, const struct rpc_want *, size_t n);
+#define rpc_scan(in, ...)						\
+	rpc_scan_members(in, (const struct rpc_want[]){ __VA_ARGS__ },	\
+	    sizeof((const struct rpc_want[]){ __VA_ARGS__ }) /		\
+	    sizeof(struct rpc_want))
+
+/*
  * ---- writing: appended to the buffer ----
  * For values whose size we chose: no memory, or the buffer's max passed, is
  * our bug and aborts.  Bytes whose size a peer chose go through the writers
@@ -91,5 +149,45 @@ void rpc_put_bin_head(struct buffer *, size_t len);
 char *rpc_write_bin_head(char *at, size_t len);
 void rpc_put_array(struct buffer *, size_t n);
 void rpc_put_map(struct buffer *, size_t n);
+/* An array's header at `at`, in a form whose length does not depend on n: for
+ * who counts while he writes. */
+#define RPC_ARRAY_HEAD_BYTES	5
+void rpc_write_array_head(char *at, size_t n);
+/* A value that was read, encoded again in its shortest form. */
+void rpc_put_value(struct buffer *, const struct rpc_value *);
+
+/* A small map, or an array, by one list of typed members. */
+struct rpc_member {
+	const char	*key;
+	enum { RPC_PUT_BOOL, RPC_PUT_U64, RPC_PUT_STR, RPC_PUT_BIN, RPC_PUT_RAW,
+	    RPC_PUT_NIL } kind;
+	union {
+		bool		flag;
+		uint64_t	number;
+		const char	*text;
+		struct span	bytes;	/* BIN; RAW: one encoded value */
+	} from;
+};
+#define RPC_BOOL(k, v)	{ k, RPC_PUT_BOOL, { .flag = (v) } }
+#define RPC_U64(k, v)	{ k, RPC_PUT_U64, { .number = (v) } }
+#define RPC_STR(k, v)	{ k, RPC_PUT_STR, { .text = (v) } }
+#define RPC_BIN(k, p, n) { k, RPC_PUT_BIN, { .bytes = { (const char *)(p), (n) } } }
+#define RPC_RAW(k, v)	{ k, RPC_PUT_RAW, { .bytes = (v) } }
+#define RPC_NIL(k)	{ k, RPC_PUT_NIL, { .flag = false } }
+/* Of a buffer; and a number of which 0 means none, written as nil. */
+#define RPC_RAW_OF(k, b) { k, RPC_PUT_RAW, { .bytes = { buffer_data(b), buffer_len(b) } } }
+#define RPC_BIN_OF(k, b) { k, RPC_PUT_BIN, { .bytes = { buffer_data(b), buffer_len(b) } } }
+#define RPC_MAYBE_U64(k, v) { k, (v) != 0 ? RPC_PUT_U64 : RPC_PUT_NIL, { .number = (v) } }
+void rpc_put_members(struct buffer *, const struct rpc_member *, size_t n);
+#define rpc_pack(b, ...)						\
+	rpc_put_members(b, (const struct rpc_member[]){ __VA_ARGS__ },	\
+	    sizeof((const struct rpc_member[]){ __VA_ARGS__ }) /	\
+	    sizeof(struct rpc_member))
+/* An array: the keys only say what each element is. */
+void rpc_put_elements(struct buffer *, const struct rpc_member *, size_t n);
+#define rpc_pack_list(b, ...)						\
+	rpc_put_elements(b, (const struct rpc_member[]){ __VA_ARGS__ },	\
+	    sizeof((const struct rpc_member[]){ __VA_ARGS__ }) /	\
+	    sizeof(struct rpc_member))
 
 #endif

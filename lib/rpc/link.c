@@ -1,7 +1,7 @@
 /*
  * rpc/link.c - calls out, replies in, over one TLS stream.
  *
- *   CONNECTING -> UP -> DOWN -> CLOSED      (any state may skip ahead)
+ *   CONNECTING -> ASKING -> UP -> DOWN -> CLOSED    (any state may skip ahead)
  *
  * Calls in flight are in a table (call.c) until their last piece came.  A
  * reply whose id is not there is a lie, and ends the link: after one wrong
@@ -23,12 +23,15 @@
 #include "lib/base/object.h"
 #include "lib/net/stream.h"
 #include "lib/rpc/call_private.h"
+#include "lib/rpc/sign.h"
 
 #define INPUT_HIGH_BYTES	(64u << 10)
 #define WHY_BYTES		192
+#define SIGNED_HEAD_BYTES	64	/* id and op name, encoded */
 
 enum link_state {
 	LINK_CONNECTING,	/* TCP or Unix connect, TLS, peer's role */
+	LINK_ASKING,		/* Challenge is out: are calls to be signed? */
 	LINK_UP,
 	LINK_DOWN,		/* lost; the owner was told or is being told */
 	LINK_CLOSED		/* the owner let go: freed when we unwind */
@@ -41,6 +44,10 @@ struct rpc_link {
 	unsigned		depth;		/* callbacks on the stack */
 	bool			doomed;		/* half a frame is queued: goes
 						   down from the loop */
+	bool			sign;		/* every call but Challenge and
+						   Cancel */
+	char			challenge[RPC_CHALLENGE_BYTES]; /* with sign */
+	struct net_link_peer	peer;
 	struct rpc_link_config	cfg;
 	const struct rpc_link_ops *ops;		/* borrowed: static */
 	void			*arg;		/* borrowed: the owner */
@@ -98,7 +105,7 @@ link_down(struct rpc_link *l, const char *why)
 	char text[WHY_BYTES];
 
 	ensure(l->depth > 0);
-	if (l->state != LINK_CONNECTING && l->state != LINK_UP)
+	if (l->state == LINK_DOWN || l->state == LINK_CLOSED)
 		return;
 	/* `why` may live in the stream that goes away. */
 	(void)snprintf(text, sizeof(text), "%s", why);
@@ -192,6 +199,31 @@ stream_error(enum rc rc)
 	return (rc == RC_OK || rc == RC_NOMEM ? rc : RC_UNAVAILABLE);
 }
 
+static const char empty_map[] = { (char)0x80 };
+
+/* By our link key, over the link's first challenge.  The body holds values: so
+ * does what is signed. */
+static enum rc
+frame_sign(struct rpc_link *l, enum rpc_op op, const struct buffer *body,
+    struct buffer *signature)
+{
+	struct buffer part;
+	enum rc rc;
+
+	buffer_init(&part, 0, true);
+	rc = buffer_reserve(&part, buffer_len(body) + SIGNED_HEAD_BYTES, NULL);
+	if (rc != RC_OK)
+		goto out;
+	rpc_signed_part(&part, l->next_id, op,
+	    (struct span){ buffer_data(body), buffer_len(body) });
+	rc = rpc_sign(SSL_CTX_get0_privatekey(l->cfg.ctx),
+	    (struct span){ l->challenge, sizeof(l->challenge) },
+	    (struct span){ buffer_data(&part), buffer_len(&part) }, signature);
+out:
+	buffer_fini(&part);
+	return (rc);
+}
+
 /*
  * Give head, body and signature to the stream.  After the head has been taken
  * a failure leaves half a frame in its queue: such a link is never used again.
@@ -201,7 +233,6 @@ static enum rc
 frame_queue(struct rpc_link *l, enum rpc_op op, struct buffer *body,
     struct span signature)
 {
-	static const char empty_map[] = { (char)0x80 };
 	size_t body_len = buffer_len(body), bytes;
 	enum rc rc;
 
@@ -267,8 +298,19 @@ enum rc
 rpc_link_call(struct rpc_link *l, enum rpc_op op, struct buffer *body,
     unsigned timeout_ms, rpc_reply_cb *cb, void *arg, uint64_t *id)
 {
-	return (rpc_link_call_signed(l, op, body, (struct span){ NULL, 0 },
-	    timeout_ms, cb, arg, id));
+	struct buffer signature;
+	enum rc rc = RC_OK;
+
+	*id = 0;
+	buffer_init(&signature, 0, false);
+	if (l->sign && op != RPC_OP_CHALLENGE && rpc_link_is_up(l))
+		rc = frame_sign(l, op, body, &signature);
+	if (rc == RC_OK)
+		rc = rpc_link_call_signed(l, op, body, (struct span){
+		    buffer_data(&signature), buffer_len(&signature) },
+		    timeout_ms, cb, arg, id);
+	buffer_fini(&signature);
+	return (rc);
 }
 
 uint64_t
@@ -393,7 +435,7 @@ on_input(void *arg)
 
 	obj_check(l, RPC_LINK_MAGIC);
 	link_enter(l);
-	while (l->state == LINK_UP) {
+	while (l->state == LINK_ASKING || l->state == LINK_UP) {
 		in = net_stream_input(l->stream);
 		rc = rpc_frame_next(buffer_data(in), buffer_len(in),
 		    RPC_FRAME_BYTES_MAX, &payload, &used);
@@ -406,10 +448,75 @@ on_input(void *arg)
 			break;
 		}
 		reply_take(l, payload);
-		if (l->state == LINK_UP)
+		if (l->state == LINK_ASKING || l->state == LINK_UP)
 			buffer_consume(in, used);
 	}
 	link_leave(l);
+}
+
+/* ---- are calls to be signed? ---- */
+
+/* RC_DENIED: ours is no key that can sign. */
+static enum rc
+challenge_take(struct rpc_link *l, const struct rpc_value *body)
+{
+	struct buffer trial;
+	struct span c;
+	enum rc rc;
+
+	(void)rpc_get_bool(rpc_map_get(body, "every_call"), &l->sign);
+	if (!rpc_get_bytes(rpc_map_get(body, "challenge"), &c) ||
+	    c.len != sizeof(l->challenge))
+		return (RC_SYNTAX);
+	if (!l->sign)
+		return (RC_OK);
+	memcpy(l->challenge, c.p, sizeof(l->challenge));
+	buffer_init(&trial, 0, false);
+	rc = rpc_sign(SSL_CTX_get0_privatekey(l->cfg.ctx), c, SPAN_LIT(""),
+	    &trial);
+	buffer_fini(&trial);
+	return (rc);
+}
+
+/* An engine that does not know Challenge from this role wants no signatures
+ * from it. */
+static void
+on_challenge(void *arg, enum rc rc, enum rpc_status status,
+    const struct rpc_value *body, bool more)
+{
+	struct rpc_link *l = arg;
+
+	if (rc != RC_OK || l->state != LINK_ASKING)
+		return;			/* going down, or closed */
+	if (status == RPC_STATUS_OK)
+		rc = more ? RC_SYNTAX : challenge_take(l, body);
+	else if (status != RPC_STATUS_NOT_ALLOWED &&
+	    status != RPC_STATUS_UNKNOWN_OP)
+		rc = RC_SYNTAX;
+	if (rc != RC_OK) {
+		link_down(l, rc == RC_DENIED ?
+		    "the engine wants signatures, and our key cannot sign" :
+		    "the engine's challenge cannot be used");
+		return;
+	}
+	timer_stop(&l->connect_timer);
+	l->state = LINK_UP;
+	l->ops->on_up(l->arg, &l->peer);
+}
+
+/* The connect timer goes on: no answer in time is no link in time. */
+static void
+challenge_ask(struct rpc_link *l)
+{
+	struct buffer body;
+
+	l->state = LINK_ASKING;
+	buffer_init(&body, 0, false);
+	if (frame_queue(l, RPC_OP_CHALLENGE, &body,
+	    (struct span){ NULL, 0 }) == RC_OK)
+		(void)rpc_calls_add(&l->calls, l->next_id++, l->queued,
+		    on_challenge, l, false);
+	buffer_fini(&body);
 }
 
 /* ---- the stream's other events ---- */
@@ -418,23 +525,20 @@ static void
 on_ready(void *arg)
 {
 	struct rpc_link *l = arg;
-	struct net_link_peer peer;
 	char why[WHY_BYTES];
 
 	obj_check(l, RPC_LINK_MAGIC);
 	if (l->state != LINK_CONNECTING)
 		return;
 	link_enter(l);
-	if (net_tls_link_peer(net_stream_ssl(l->stream), &peer) != RC_OK) {
+	if (net_tls_link_peer(net_stream_ssl(l->stream), &l->peer) != RC_OK) {
 		link_down(l, "the peer has no link certificate");
-	} else if (strcmp(peer.role, rpc_role_name(RPC_ROLE_ENGINE)) != 0) {
+	} else if (strcmp(l->peer.role, rpc_role_name(RPC_ROLE_ENGINE)) != 0) {
 		(void)snprintf(why, sizeof(why), "%s %s is not an engine",
-		    peer.role, peer.name);
+		    l->peer.role, l->peer.name);
 		link_down(l, why);
 	} else {
-		timer_stop(&l->connect_timer);
-		l->state = LINK_UP;
-		l->ops->on_up(l->arg, &peer);
+		challenge_ask(l);
 	}
 	link_leave(l);
 }

@@ -7,6 +7,11 @@
  * A call is *sent* when the kernel accepted every byte of its frame.  A link
  * with calls in flight and no progress for stall_ms is closed; a link with a
  * half-written frame is never reused (it is closed, never resynchronised).
+ *
+ * The link's first call is a Challenge, which no owner sees.  If the engine
+ * wants every call signed, the link does that, by its own key over that first
+ * challenge; calls that change keys are signed by their caller over a fresh
+ * one, as always.
  */
 #ifndef RELAY_RPC_LINK_H
 #define RELAY_RPC_LINK_H
@@ -25,14 +30,16 @@ struct rpc_link_config {
 	SSL_CTX		*ctx;			/* net_tls_link_ctx; borrowed */
 	int		send_buffer_bytes;	/* 0: the system's */
 	unsigned	stall_ms;		/* default RPC_LINK_STALL_MS */
-	unsigned	connect_ms;		/* TCP + TLS; default 2000 */
+	unsigned	connect_ms;		/* TCP, TLS and Challenge; default
+						   2000 */
 	unsigned	max_calls;		/* default RPC_CALLS_MAX */
 };
 #define RPC_LINK_STALL_MS	10000
 #define RPC_LINK_CONNECT_MS	2000
 
 struct rpc_link_ops {
-	/* Shaken hands, and the peer's certificate is role engine. */
+	/* Shaken hands, the peer's certificate is role engine, and it said
+	 * whether it wants signatures. */
 	void	(*on_up)(void *arg, const struct net_link_peer *);
 	/* Gone.  Every call in flight has already had its callback with
 	 * RC_UNAVAILABLE.  Close the link here or later. */
@@ -66,8 +73,9 @@ typedef void rpc_reply_cb(void *arg, enum rc, enum rpc_status,
  */
 enum rc rpc_link_call(struct rpc_link *, enum rpc_op, struct buffer *body,
     unsigned timeout_ms, rpc_reply_cb *, void *arg, uint64_t *id) must_check;
-/* As above with a signature over the call's id, which the caller learns
- * first by rpc_link_next_id: good until the next call or cancel on the link. */
+/* As above with a signature over a fresh challenge and the call's id, which the
+ * caller learns first by rpc_link_next_id: good until the next call or cancel
+ * on the link. */
 uint64_t rpc_link_next_id(struct rpc_link *);
 enum rc rpc_link_call_signed(struct rpc_link *, enum rpc_op,
     struct buffer *body, struct span signature, unsigned timeout_ms,

@@ -1,5 +1,6 @@
 /*
- * rpc/message.c - bodies of Encrypt, Decrypt and Authenticate, written and read.
+ * rpc/message.c - bodies of Encrypt, Decrypt, Rewrap and Authenticate, written
+ * and read.
  *
  * `fields` and `tokens` come last in their maps, so that a caller can write
  * them while it walks its body; a reader takes the keys in any order and
@@ -60,6 +61,27 @@ room(struct buffer *b, size_t head, size_t first, size_t second, char **at)
 	    2 * RPC_BIN_HEAD_MAX, at));
 }
 
+/* An array of n_small small numbers and a bin of len bytes (and, if n is more,
+ * of what the caller appends), up to the first of those bytes: room for them
+ * is reserved. */
+static enum rc
+put_head(struct buffer *b, unsigned n, const unsigned *small, unsigned n_small,
+    size_t len)
+{
+	char *start, *at;
+	enum rc rc;
+
+	if ((rc = room(b, 1 + n_small, len, 0, &start)) != RC_OK)
+		return (rc);
+	at = start;
+	*at++ = (char)(0x90 | n);
+	for (unsigned i = 0; i < n_small; i++)
+		*at++ = (char)small[i];
+	at = rpc_write_bin_head(at, len);
+	buffer_commit(b, (size_t)(at - start));
+	return (RC_OK);
+}
+
 static char *
 write_bin(char *at, struct span s)
 {
@@ -114,17 +136,8 @@ enum rc
 rpc_encrypt_put_field_head(struct buffer *b, enum rpc_field_type type,
     size_t len, bool has_role)
 {
-	char *start, *at;
-	enum rc rc;
-
-	if ((rc = room(b, 2, len, 0, &start)) != RC_OK)
-		return (rc);
-	at = start;
-	*at++ = has_role ? (char)0x93 : (char)0x92;
-	*at++ = (char)type;
-	at = rpc_write_bin_head(at, len);
-	buffer_commit(b, (size_t)(at - start));
-	return (RC_OK);
+	return (put_head(b, has_role ? 3 : 2, (const unsigned[]){ type }, 1,
+	    len));
 }
 
 enum rc
@@ -189,17 +202,7 @@ rpc_sealed_at(const struct rpc_value *body, size_t i, struct rpc_sealed *s)
 enum rc
 rpc_sealed_put_head(struct buffer *b, enum rpc_seal_status status, size_t len)
 {
-	char *start, *at;
-	enum rc rc;
-
-	if ((rc = room(b, 2, len, 0, &start)) != RC_OK)
-		return (rc);
-	at = start;
-	*at++ = (char)0x92;
-	*at++ = (char)status;
-	at = rpc_write_bin_head(at, len);
-	buffer_commit(b, (size_t)(at - start));
-	return (RC_OK);
+	return (put_head(b, 2, (const unsigned[]){ status }, 1, len));
 }
 
 /* ---- Decrypt ---- */
@@ -270,11 +273,11 @@ rpc_decrypt_read(const struct rpc_value *body, struct rpc_decrypt *d)
 	return (list_of(body, "tokens", &d->tokens, &d->n_tokens));
 }
 
-enum rc
-rpc_decrypt_token_at(const struct rpc_decrypt *d, size_t i,
-    struct span *token, struct span *role)
+static enum rc
+token_at(const struct rpc_value *tokens, size_t i, struct span *token,
+    struct span *role)
 {
-	const struct rpc_value *v = rpc_array_at(d->tokens, i);
+	const struct rpc_value *v = rpc_array_at(tokens, i);
 	size_t n = rpc_array_len(v);
 
 	*token = *role = (struct span){ NULL, 0 };
@@ -283,6 +286,13 @@ rpc_decrypt_token_at(const struct rpc_decrypt *d, size_t i,
 	if (!rpc_get_bytes(rpc_array_at(v, 0), token))
 		return (RC_SYNTAX);
 	return (bytes_or_nil(rpc_array_at(v, 1), role));
+}
+
+enum rc
+rpc_decrypt_token_at(const struct rpc_decrypt *d, size_t i,
+    struct span *token, struct span *role)
+{
+	return (token_at(d->tokens, i, token, role));
 }
 
 enum rc
@@ -295,7 +305,7 @@ rpc_opened_at(const struct rpc_value *body, size_t i, struct rpc_opened *o)
 	if (rpc_array_len(v) != 3)
 		return (RC_SYNTAX);
 	if (!rpc_get_u64(rpc_array_at(v, 0), &status) ||
-	    status > RPC_OPEN_DEBUG)
+	    status > RPC_OPEN_OTHER_ROLE)
 		return (RC_SYNTAX);
 	if (!rpc_get_u64(rpc_array_at(v, 1), &type) || type > RPC_FIELD_FILE)
 		return (RC_SYNTAX);
@@ -311,18 +321,72 @@ enum rc
 rpc_opened_put_head(struct buffer *b, enum rpc_open_status status,
     enum rpc_field_type type, size_t len)
 {
-	char *start, *at;
-	enum rc rc;
+	return (put_head(b, 3, (const unsigned[]){ status, type }, 2, len));
+}
 
-	if ((rc = room(b, 3, len, 0, &start)) != RC_OK)
-		return (rc);
-	at = start;
-	*at++ = (char)0x93;
-	*at++ = (char)status;
-	*at++ = (char)type;
-	at = rpc_write_bin_head(at, len);
-	buffer_commit(b, (size_t)(at - start));
+/* ---- Rewrap ---- */
+
+void
+rpc_rewrap_put(struct buffer *b, const struct rpc_rewrap *r)
+{
+	rpc_put_map(b, 3);
+	rpc_put_str(b, "app");
+	rpc_put_text(b, r->app);
+	rpc_put_str(b, "curve");
+	rpc_put_str(b, curve_names[r->curve]);
+	rpc_put_str(b, "tokens");
+	rpc_put_array(b, r->n_tokens);
+}
+
+enum rc
+rpc_rewrap_read(const struct rpc_value *body, struct rpc_rewrap *r)
+{
+	int curve = name_index(rpc_map_get(body, "curve"), curve_names);
+
+	memset(r, 0, sizeof(*r));
+	if (curve < 0 || !rpc_get_bytes(rpc_map_get(body, "app"), &r->app) ||
+	    r->app.len == 0)
+		return (RC_SYNTAX);
+	r->curve = (enum rpc_curve)curve;
+	return (list_of(body, "tokens", &r->tokens, &r->n_tokens));
+}
+
+enum rc
+rpc_rewrap_token_at(const struct rpc_rewrap *r, size_t i, struct span *token)
+{
+	struct span role;
+	enum rc rc = token_at(r->tokens, i, token, &role);
+
+	/* The new token keeps the role that the old one has. */
+	return (rc == RC_OK && role.p != NULL ? RC_SYNTAX : rc);
+}
+
+enum rc
+rpc_rewrapped_at(const struct rpc_value *body, size_t i,
+    struct rpc_rewrapped *r)
+{
+	const struct rpc_value *v = rpc_array_at(body, i);
+	uint64_t status;
+
+	memset(r, 0, sizeof(*r));
+	if (rpc_array_len(v) != 2 ||
+	    !rpc_get_u64(rpc_array_at(v, 0), &status) ||
+	    status > RPC_OPEN_OTHER_ROLE)
+		return (RC_SYNTAX);
+	r->status = (enum rpc_open_status)status;
+	/* An empty text in a token's place would be a value lost. */
+	if (r->status == RPC_OPEN_OK &&
+	    (!rpc_get_bytes(rpc_array_at(v, 1), &r->token) ||
+	    r->token.len == 0))
+		return (RC_SYNTAX);
 	return (RC_OK);
+}
+
+enum rc
+rpc_rewrapped_put_head(struct buffer *b, enum rpc_open_status status,
+    size_t len)
+{
+	return (put_head(b, 2, (const unsigned[]){ status }, 1, len));
 }
 
 /* ---- Authenticate ---- */

@@ -94,7 +94,8 @@ enum rpc_open_status {
 	RPC_OPEN_WRONG_APP_OR_CHANGED = 2,
 	RPC_OPEN_FORBIDDEN = 3,
 	RPC_OPEN_TOO_OLD = 4,
-	RPC_OPEN_DEBUG = 5
+	RPC_OPEN_DEBUG = 5,
+	RPC_OPEN_OTHER_ROLE = 6	/* not of the role that was asked for */
 };
 struct rpc_opened {
 	enum rpc_open_status	status;
@@ -107,6 +108,31 @@ enum rc rpc_opened_at(const struct rpc_value *body, size_t i,
 /* Writing: as rpc_sealed_put_head; type 0 and len 0 unless ok. */
 enum rc rpc_opened_put_head(struct buffer *, enum rpc_open_status,
     enum rpc_field_type, size_t len) must_check;
+
+/* ---- Rewrap {app, curve, tokens} ---- */
+struct rpc_rewrap {
+	struct span		app;
+	enum rpc_curve		curve;		/* of the new tokens */
+	const struct rpc_value	*tokens;	/* reading */
+	size_t			n_tokens;
+};
+/* Then n_tokens tokens by rpc_decrypt_put_token, without a role. */
+void rpc_rewrap_put(struct buffer *, const struct rpc_rewrap *);
+enum rc rpc_rewrap_read(const struct rpc_value *body, struct rpc_rewrap *)
+    must_check;
+enum rc rpc_rewrap_token_at(const struct rpc_rewrap *, size_t i,
+    struct span *token) must_check;
+
+struct rpc_rewrapped {
+	enum rpc_open_status	status;		/* of the old token */
+	struct span		token;		/* view; empty unless ok */
+};
+/* Reply body: an array of [status, bytes], in pieces as above. */
+enum rc rpc_rewrapped_at(const struct rpc_value *body, size_t i,
+    struct rpc_rewrapped *) must_check;
+/* Writing: as rpc_sealed_put_head; len 0 unless ok. */
+enum rc rpc_rewrapped_put_head(struct buffer *, enum rpc_open_status,
+    size_t len) must_check;
 
 /* ---- Authenticate {apiKey} -> {app, key, scopes, cache_s, keys_epoch} ---- */
 
@@ -133,22 +159,36 @@ bool rpc_authenticated_allows(const struct rpc_authenticated *,
 /*
  * The other bodies are small maps, read and written in place with codec.h:
  *
- * Ping            {}                          -> {ready, keys_epoch, time_ms}
- * GetStatistics   {}                          -> {ready, keys_epoch, apps, keys,
- *                   calls, fields_sealed, fields_opened, refused, queue,
- *                   links, uptime_ms, checksum}
- * PublicKeys      {app}                       -> {app, r1: bin33|nil, k1: bin33|nil}
- * Cancel          {id}                        -> {}
- * LoadRecords     {records: [bin...]}         -> {loaded, broken, rollbacks, conflicts,
+ * Ping            {}                    -> {ready, draining, keys_epoch, time_ms}
+ * GetStatistics   {}                    -> {ready, draining, resealing, keys_epoch, ...,
+ *                   checksum} (docs/rpc.md)
+ * PublicKeys      {app}                 -> {app, r1: bin33|nil, k1: bin33|nil}
+ * Cancel          {id}                  -> {}
+ * LoadRecords     {records: [bin...]}   -> {loaded, broken, rollbacks, conflicts,
  *                   active: [[id, version]...]}
- * Checksum        {}                          -> {checksum: bin32, records}
- * SetReady        {checksum: bin32}           -> {}          (conflict if it differs)
- * ListApps        {}                          -> [[id, version, state, created_ms]...]
- * ListKeys        {app}                       -> [[key id, state, created_ms, scopes]...]
- * Challenge       {}                          -> {challenge: bin32}
- * CreateApp       {name?}                     -> {app, version, record: bin}
- * CreateKey       {app, scopes: [text]}       -> {key: id, secret: text, version, record: bin}
- * RevokeKey       {app, key}                  -> {version, record: bin}
+ * Checksum        {}                    -> {checksum: bin32, records}
+ * SetReady        {checksum: bin32}     -> {}          (conflict if it differs)
+ * SetDraining     {on}                  -> {}
+ * Reseal          {app}                 -> {version, record: bin}
+ * Unlock          {key: bin}            -> {}
+ * Attest          {nonce: bin}          -> {document: bin}
+ * ListApps        {}                    -> [[id, version, state, created_ms]...]
+ * ListKeys        {app}                 -> [[key id, state, created_ms, scopes,
+ *                   expires_ms|nil]...]
+ * ListPairs       {app}                 -> {app, version, pairs: [[pair id, curve,
+ *                   number, state, created_ms]...]}
+ * ListRoles       {app}                 -> {app, version, roles: [role...]}
+ * Challenge       {}                    -> {challenge: bin32, every_call}
+ * CreateApp       {name?}               -> {app, version, record: bin}
+ * CreateKey       {app, scopes?, expires_ms?} -> {key: id, secret, version,
+ *                   record: bin}
+ * RevokeKey       {app, key}            -> {version, record: bin}
+ * RotateKeys      {app, curve?}         -> {version, record: bin, pairs: [id...]}
+ * ActivateKey, RetireKey, DestroyKey  {app, pair} -> {version, record: bin}
+ * SetRoles        {app, version?, roles: [role...]} -> {version, record: bin}
+ *   role: [name, default_permit, [rule...]]
+ *   rule: [permit, place: 0 any|1 relay|2 egress|3 api, [destination...],
+ *         [address...], older_s]
  */
 
 #endif

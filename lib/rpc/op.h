@@ -42,12 +42,24 @@ enum rpc_op {
 	RPC_OP_LOAD_RECORDS,
 	RPC_OP_CHECKSUM,
 	RPC_OP_SET_READY,
+	RPC_OP_SET_DRAINING,
+	RPC_OP_RESEAL,
+	RPC_OP_UNLOCK,
+	RPC_OP_ATTEST,
 	RPC_OP_LIST_APPS,
 	RPC_OP_LIST_KEYS,
+	RPC_OP_LIST_PAIRS,
+	RPC_OP_LIST_ROLES,
 	RPC_OP_CHALLENGE,
 	RPC_OP_CREATE_APP,
 	RPC_OP_CREATE_KEY,
 	RPC_OP_REVOKE_KEY,
+	RPC_OP_ROTATE_KEYS,
+	RPC_OP_ACTIVATE_KEY,
+	RPC_OP_RETIRE_KEY,
+	RPC_OP_DESTROY_KEY,
+	RPC_OP_SET_ROLES,
+	RPC_OP_REWRAP,
 	RPC_OPS			/* how many */
 };
 
@@ -57,8 +69,12 @@ struct rpc_op_info {
 	unsigned	roles;		/* mask of enum rpc_role */
 	bool		signed_call;	/* needs Challenge and a signature */
 	bool		before_ready;	/* allowed before SetReady */
-	bool		at_once;	/* answered at any load: not counted
-					   against RPC_CALLS_MAX */
+	bool		at_once;	/* answered by the network thread at any
+					   load: not counted against
+					   RPC_CALLS_MAX */
+	bool		once;		/* in the engine's life: a second one is
+					   a conflict */
+	size_t		max_bytes;	/* of the encoded body; over it: limit */
 	const char	*does;		/* one line for docs/rpc.md */
 };
 /* Never NULL for a valid op. */
@@ -79,6 +95,7 @@ enum rpc_status {
 	RPC_STATUS_UNAUTHORIZED,	/* API key unknown, revoked, expired */
 	RPC_STATUS_CONFLICT,		/* version or state changed meanwhile */
 	RPC_STATUS_CANCELLED,
+	RPC_STATUS_RATE_LIMITED,	/* the app's share is used up: later */
 	RPC_STATUS_INTERNAL,
 	RPC_STATUSES
 };
@@ -92,6 +109,8 @@ enum rpc_status rpc_status_lookup(struct span name);
 #define RPC_DEPTH_MAX		8
 #define RPC_CALLS_MAX		256	/* in flight per link */
 #define RPC_REPLY_PIECE_BYTES	(256u << 10)
+#define RPC_SMALL_BYTES_MAX	4096u	/* body of a call that carries no list */
+#define RPC_ROLES_BYTES_MAX	(64u << 10)	/* body of SetRoles */
 #define RPC_VERSION		1
 
 #endif

@@ -10,7 +10,6 @@
 
 static const char magic[4] = { 'R', 'L', 'Y', 'R' };
 
-#define FORMAT		1
 #define FIXED_BYTES	(sizeof(magic) + 2 + 8)	/* header without the id */
 #define IV_BYTES	12
 #define TAG_BYTES	16
@@ -48,7 +47,7 @@ rpc_record_head_write(struct buffer *b, const char *app, uint64_t version)
 	uint8_t start[2], end[8];
 
 	ensure(rpc_app_id_valid(id) && version != 0);
-	start[0] = FORMAT;
+	start[0] = RPC_RECORD_FORMAT_2;
 	start[1] = (uint8_t)id.len;
 	be64_put(end, version);
 	buffer_put(b, magic, sizeof(magic));
@@ -65,8 +64,10 @@ rpc_record_head_read(struct span record, struct rpc_record_head *h)
 
 	memset(h, 0, sizeof(*h));
 	if (record.len < FIXED_BYTES || record.len > RPC_RECORD_BYTES_MAX ||
-	    memcmp(p, magic, sizeof(magic)) != 0 || p[4] != FORMAT)
+	    memcmp(p, magic, sizeof(magic)) != 0 ||
+	    (p[4] != RPC_RECORD_FORMAT_1 && p[4] != RPC_RECORD_FORMAT_2))
 		return (RC_SYNTAX);
+	h->format = (enum rpc_record_format)p[4];
 	id = (struct span){ record.p + 6, p[5] };
 	/* The sealed content is not empty either. */
 	if (record.len <= FIXED_BYTES + id.len + IV_BYTES + TAG_BYTES)

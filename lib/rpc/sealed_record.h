@@ -3,7 +3,7 @@
  * readable outside the engine (docs/records.md).
  * Context:   pure; fuzzed.
  *
- *   "RLYR" | format u8 (1) | id length u8 | app id | version u64 big-endian
+ *   "RLYR" | format u8 | id length u8 | app id | version u64 big-endian
  *   then, opaque here: IV 12 | ciphertext | tag 16.
  *   The header is the AAD of the AES-256-GCM seal under the root key.
  */
@@ -18,15 +18,21 @@
 #define RPC_APP_ID_BYTES		40	/* with the NUL */
 #define RPC_RECORD_BYTES_MAX		(1u << 20)
 
+/* What the sealed part holds; an older one is read, the newest is written. */
+enum rpc_record_format { RPC_RECORD_FORMAT_1 = 1, RPC_RECORD_FORMAT_2 = 2 };
+
 struct rpc_record_head {
-	char		app[RPC_APP_ID_BYTES];	/* "app_" + [a-z0-9_]+ */
-	uint64_t	version;		/* from 1 */
-	size_t		bytes;			/* of the header itself */
+	enum rpc_record_format	format;
+	char			app[RPC_APP_ID_BYTES];	/* "app_" + [a-z0-9_]+ */
+	uint64_t		version;	/* from 1 */
+	size_t			bytes;		/* of the header itself */
 };
 
+/* Of the newest format. */
 void rpc_record_head_write(struct buffer *, const char *app,
     uint64_t version);
-/* RC_OK, RC_SYNTAX (also for a record too short to hold IV and tag). */
+/* RC_OK, RC_SYNTAX (also for a format we do not know, and a record too short
+ * to hold IV and tag). */
 enum rc rpc_record_head_read(struct span record, struct rpc_record_head *)
     must_check;
 

@@ -69,6 +69,8 @@ on_record(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 		else if (s->same)
 			good = false;
 		good = good && r->kind == SHM_KIND_RELAY;
+	} else if (strncmp(key, SHM_ENGINES, sizeof(SHM_ENGINES) - 1) == 0) {
+		good = good && r->kind == SHM_KIND_ENGINE;
 	}
 	return (good || name_key(s, key));
 }

@@ -2,6 +2,7 @@
 #include "shm/feed/feed.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -11,6 +12,7 @@
 #include "shm/feed/apply.h"
 #include "shm/feed/check.h"
 #include "shm/feed/control.h"
+#include "shm/feed/engines_ask.h"
 #include "shm/feed/redis.h"
 #include "shm/feed/writer.h"
 
@@ -35,15 +37,18 @@ feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
 	f->loop = loop;
 	f->map = map;
 	f->index = sync_index_new();
+	f->engines = xcalloc(1, sizeof(*f->engines));
 	timer_init(&f->retry, loop, on_retry, f);
-	if ((rc = apply_load(map, f->index, &had_state)) != RC_OK)
+	if ((rc = apply_load(map, f->index, &had_state)) != RC_OK ||
+	    (rc = engines_load(map, f->engines)) != RC_OK)
 		return (rc);
 	if ((rc = shm_map_begin(map, &epoch)) != RC_OK)
 		return (rc);
 	shm_map_end(map);
 	f->epoch = epoch;
-	log_info("map open relays=%zu damaged=%zu epoch=%llu state=%s",
-	    sync_live_count(f->index), sync_damaged_count(f->index),
+	log_info("map open relays=%zu damaged=%zu engines=%zu epoch=%llu "
+	    "state=%s", sync_live_count(f->index),
+	    sync_damaged_count(f->index), f->engines->n,
 	    (unsigned long long)epoch, had_state ? "synced" : "new");
 	return (RC_OK);
 }
@@ -54,9 +59,11 @@ feed_fini(struct feed *f)
 	feed_check_free(&f->check);
 	feed_control_free(&f->control);
 	feed_redis_free(&f->redis);
+	feed_engines_free(&f->engines_ask);
 	feed_writer_free(&f->writer);
 	timer_fini(&f->retry);
 	sync_index_free(&f->index);
+	free(f->engines);
 	shm_map_close(&f->map);
 	f->magic = 0;
 }
@@ -104,6 +111,23 @@ room_again(struct feed *f)
 	log_info("map written again relays=%zu", sync_live_count(f->index));
 }
 
+/* A write failed: what is in the map serves. */
+static void
+not_written(struct feed *f, enum rc rc)
+{
+	if (rc == RC_LIMIT) {
+		on_no_room(f);
+	} else if (rc == RC_CORRUPT || rc == RC_IO) {
+		log_error("map not written rc=%s why=\"%s\": starting again",
+		    rc_name(rc), shm_map_why(f->map));
+		f->broken = true;	/* the next start verifies the map */
+		loop_stop(f->loop);
+	} else {
+		log_error("map not written rc=%s relays=%zu: the old map serves",
+		    rc_name(rc), sync_live_count(f->index));
+	}
+}
+
 /* One transaction and the consequences of its result. */
 static enum rc
 apply(struct feed *f, struct sync_changes *list, const char *source)
@@ -114,20 +138,8 @@ apply(struct feed *f, struct sync_changes *list, const char *source)
 	obj_check(f, FEED_MAGIC);
 	rc = apply_changes(f->map, f->index, list, source, &res);
 	sync_changes_fini(list);
-	if (rc == RC_CORRUPT || rc == RC_IO) {
-		log_error("map not written rc=%s why=\"%s\": starting again",
-		    rc_name(rc), shm_map_why(f->map));
-		f->broken = true;	/* the next start verifies the map */
-		loop_stop(f->loop);
-		return (rc);
-	}
-	if (rc == RC_LIMIT) {
-		on_no_room(f);
-		return (rc);
-	}
 	if (rc != RC_OK) {
-		log_error("map not written rc=%s relays=%zu: the old map serves",
-		    rc_name(rc), sync_live_count(f->index));
+		not_written(f, rc);
 		return (rc);
 	}
 	if (source != NULL || f->redis == NULL)
@@ -153,11 +165,13 @@ feed_start_alone(struct feed *f)
 	struct sync_changes none = STAILQ_HEAD_INITIALIZER(none);
 	enum rc rc;
 
-	if ((rc = apply(f, &none, "empty")) == RC_OK)
-		f->synced = true;
-	else if (rc == RC_LIMIT)
+	if ((rc = apply(f, &none, "empty")) == RC_LIMIT)
 		timer_start_ms(&f->retry, f->retry_ms);
-	return (rc);
+	if (rc != RC_OK)
+		return (rc);
+	f->synced = true;
+	feed_engines_none(f);
+	return (RC_OK);
 }
 
 static void
@@ -165,6 +179,46 @@ on_retry(void *arg)
 {
 	(void)!feed_start_alone(arg);	/* it says so itself */
 }
+
+/* ---- engines ------------------------------------------------------------------------ */
+
+/* Neither counted nor told with the relays: they come and go by themselves. */
+void
+feed_engines_write(struct feed *f)
+{
+	struct engines_result res;
+	enum rc rc;
+
+	obj_check(f, FEED_MAGIC);
+	rc = engines_apply(f->map, f->engines, &res);
+	if (rc == RC_LIMIT) {
+		if (!f->engines_no_room)
+			log_error("engines not written why=\"%s\": workers use "
+			    "those they know; it is tried again",
+			    shm_map_why(f->map));
+		f->engines_no_room = true;
+		return;
+	}
+	f->engines_no_room = false;
+	if (rc != RC_OK) {
+		not_written(f, rc);
+		return;
+	}
+	if (res.epoch == 0)
+		return;
+	f->epoch = res.epoch;
+	log_info("engines put=%zu removed=%zu engines=%zu epoch=%llu", res.put,
+	    res.removed, f->engines->n, (unsigned long long)res.epoch);
+}
+
+void
+feed_engines_none(struct feed *f)
+{
+	f->engines->n = 0;
+	feed_engines_write(f);
+}
+
+/* ---- relays ------------------------------------------------------------------------- */
 
 bool
 feed_note(struct feed *f, struct sync_changes *list, struct span field,
@@ -187,6 +241,11 @@ feed_damaged(struct feed *f, const char *key)
 	unsigned suppressed;
 
 	obj_check(f, FEED_MAGIC);
+	if (strncmp(key, SHM_ENGINES, sizeof(SHM_ENGINES) - 1) == 0) {
+		log_warn("engine record damaged: written again");
+		feed_engines_write(f);
+		return;
+	}
 	if (strncmp(key, SHM_RELAYS, len) != 0) {	/* sync/state */
 		if (f->redis != NULL)
 			feed_redis_compare(f->redis);
@@ -324,6 +383,7 @@ feed_status(struct feed *f, struct buffer *out)
 	    feed_redis_is_up(f->redis) ? "up" : "down");
 	body_json_put_u64(&w, "relays", sync_live_count(f->index));
 	put_digest(f, &w);
+	body_json_put_u64(&w, "engines", f->engines->n);
 	body_json_put_u64(&w, "epoch", f->epoch);
 	body_json_put_u64(&w, "pending_delete", f->pending_delete);
 	body_json_put_u64(&w, "damaged", sync_damaged_count(f->index));

@@ -5,6 +5,7 @@
  *   redis.c    Redis -> changes            sync.c    index, diff, delete guard
  *   control.c  feed.sock -> changes        apply.c   changes -> map
  *   feed.c     decides, applies, tells     writer.c  reports, puts -> Redis
+ *   engines.c  announcements -> map        engines_ask.c  Redis -> announcements
  *   rescue.c   the map at start            check.c   the map from time to time
  *   walk.c     a child for both            main.c    start and end
  */
@@ -17,6 +18,7 @@
 #include "lib/base/buffer.h"
 #include "lib/base/loop.h"
 #include "lib/base/timer.h"
+#include "shm/feed/engines.h"
 #include "shm/feed/sync.h"
 #include "shm/map.h"
 
@@ -27,6 +29,7 @@
 
 struct feed_check;
 struct feed_control;
+struct feed_engines;
 struct feed_redis;
 struct feed_writer;
 
@@ -39,6 +42,10 @@ struct feed {
 	struct feed_redis	*redis;		/* owned; NULL: none configured */
 	struct feed_writer	*writer;	/* owned; there is one if redis */
 	struct feed_control	*control;	/* owned; NULL: no socket */
+	struct engines		*engines;	/* owned: announced, as last heard;
+						   kept while Redis is away */
+	struct feed_engines	*engines_ask;	/* owned; NULL: they are not
+						   to be used */
 	struct feed_check	*check;		/* owned; NULL in tests */
 	char			node[FEED_NODE_BYTES];
 	unsigned		max_delete_percent;
@@ -47,6 +54,8 @@ struct feed {
 	uint64_t		applied_ms;	/* wall clock; 0: not yet */
 	size_t			pending_delete;	/* removals the guard holds */
 	bool			broken;		/* the map must be verified: exit */
+
+	bool			engines_no_room; /* said so; tried every second */
 
 	/* The map or its disk is full; retry_ms 0: it is not. */
 	unsigned		retry_ms;	/* from one try to the next */
@@ -71,6 +80,12 @@ bool feed_note(struct feed *, struct sync_changes *, struct span field,
 
 /* This key's record is damaged: Redis is asked for it.  Said once. */
 void feed_damaged(struct feed *, const char *key);
+
+/* The list of engines changed, or what the map has of it was damaged: the map
+ * gets the list. */
+void feed_engines_write(struct feed *);
+/* No engine that announces itself is to be used. */
+void feed_engines_none(struct feed *);
 
 /* Changes by hint or by control socket.  The list is emptied.  RC_LIMIT: no
  * room, the old map serves; with Redis retry_ms says when to read all again. */

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,13 +19,14 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
-#include "lib/base/panic.h"
+#include "lib/base/options.h"
 #include "lib/base/sandbox.h"
 #include "lib/ipc/channel.h"
-#include "lib/ipc/inherit.h"
+#include "lib/ipc/role.h"
 #include "lib/net/dns.h"
 #include "shm/feed/check.h"
 #include "shm/feed/control.h"
+#include "shm/feed/engines_ask.h"
 #include "shm/feed/feed.h"
 #include "shm/feed/redis.h"
 #include "shm/feed/rescue.h"
@@ -56,26 +58,17 @@ struct process {
 static void
 read_options(int argc, char **argv, struct options *o)
 {
-	o->conf_path = "relay.conf";
-	for (int i = 1; i < argc; i++) {
-		bool more = i + 1 < argc;
+	const char *name;		/* these two are for ps(1) */
+	unsigned generation;
+	const struct options_row rows[] = {
+		{ "conf-path", .text = &o->conf_path },
+		{ "name", .text = &name },
+		{ "generation", .number = &generation, .max = UINT_MAX },
+	};
 
-		if (strcmp(argv[i], "-V") == 0) {
-			(void)puts("relay-feed " PACKAGE_VERSION);
-			exit(0);
-		} else if (strcmp(argv[i], "--help") == 0) {
-			(void)fputs(usage_text, stdout);
-			exit(0);
-		} else if (strcmp(argv[i], "--conf-path") == 0 && more) {
-			o->conf_path = argv[++i];
-		} else if ((strcmp(argv[i], "--name") == 0 ||
-		    strcmp(argv[i], "--generation") == 0) && more) {
-			i++;		/* for ps(1) */
-		} else {
-			(void)fputs(usage_text, stderr);
-			exit(2);
-		}
-	}
+	o->conf_path = "relay.conf";
+	options_read(&(struct options_program){ "relay-feed", PACKAGE_VERSION,
+	    usage_text }, rows, sizeof(rows) / sizeof(rows[0]), argc, argv);
 }
 
 /* Tell the master why, then go.  One message fits the socket at once. */
@@ -165,6 +158,10 @@ start_redis(struct process *p)
 		    why, sizeof(why));
 	if (rc != RC_OK)
 		start_failed(p, "redis: %s", why);
+	if (p->conf->engine_announced)
+		p->feed.engines_ask = feed_engines_new(&p->feed);
+	else
+		feed_engines_none(&p->feed);
 }
 
 static void
@@ -300,21 +297,14 @@ main(int argc, char **argv)
 	struct ipc_inherited fds;
 	struct options o;
 	bool broken;
-	int fd;
+	int control;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_init("feed", LOG_INFO);
 	read_options(argc, argv, &o);
-	if (ipc_inherit_read(&fds) != RC_OK ||
-	    (fd = ipc_inherit_take(&fds, "control")) < 0) {
-		(void)fputs(usage_text, stderr);
-		return (2);
-	}
+	control = ipc_role_start(&fds, usage_text);
 	p.loop = loop_new();
-	p.master = ipc_channel_new(p.loop, fd, &master_ops, &p);
-	panic_init(ipc_inherit_take(&fds, "panic"));
-	if ((fd = ipc_inherit_take(&fds, "log")) >= 0)
-		log_to_fd(fd);
+	p.master = ipc_channel_new(p.loop, control, &master_ops, &p);
 	start(&p, &fds, o.conf_path);
 	loop_run(p.loop);
 	broken = p.feed.broken;

@@ -19,6 +19,7 @@
 #include "lib/base/timer.h"
 #include "shm/feed/apply.h"
 #include "shm/feed/control.h"
+#include "shm/feed/engines_ask.h"
 
 #define KEY_RELAYS	"relay:relays"
 #define CHANNEL		"relay:updates"
@@ -385,6 +386,7 @@ on_subscribed(void *arg, enum rc rc, const struct redis_value *v)
 	r->up = true;
 	log_info("redis up server=%s", redis_endpoint_server(r->reader));
 	read_begin(r);
+	feed_engines_hint(r->feed->engines_ask);
 }
 
 static void
@@ -434,6 +436,9 @@ on_message(void *arg, struct span pattern, struct span channel,
 	case SYNC_HINT_ALL:
 		hint_all(r);
 		break;
+	case SYNC_HINT_ENGINES:
+		feed_engines_hint(r->feed->engines_ask);
+		break;
 	case SYNC_HINT_OTHER:
 		log_debug("hint about another hash ignored");
 		break;
@@ -467,6 +472,7 @@ on_reader_down(void *arg, bool was_up, const char *server, const char *why)
 	feed_log_down(&r->log_ms, "redis", was_up, server, why);
 	r->up = false;
 	redis_client_close(&r->subscriber);
+	feed_engines_down(r->feed->engines_ask);
 	if (r->reading)
 		read_failed(r, "the link was lost");
 	timer_stop(&r->compare);
@@ -514,6 +520,13 @@ feed_redis_hint(struct feed_redis *r, struct span field)
 	obj_check(r, FEED_REDIS_MAGIC);
 	if (r->up)
 		hint_field(r, field);	/* else all is read soon */
+}
+
+struct redis_client *
+feed_redis_client(struct feed_redis *r)
+{
+	obj_check(r, FEED_REDIS_MAGIC);
+	return (r->up ? redis_endpoint_client(r->reader) : NULL);
 }
 
 bool

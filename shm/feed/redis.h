@@ -24,6 +24,9 @@ void feed_redis_free(struct feed_redis **);
 
 /* Subscribed and usable. */
 bool feed_redis_is_up(const struct feed_redis *);
+/* The connection to read by, or NULL while down.  feed_engines_down is told
+ * when it is lost. */
+struct redis_client *feed_redis_client(struct feed_redis *);
 
 /* Read everything again, applying also what the delete guard holds;
  * feed_control_read_done tells when.  RC_UNAVAILABLE while down. */

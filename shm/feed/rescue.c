@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +21,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
+#include "lib/base/object.h"
 #include "shm/feed/apply.h"
+#include "shm/feed/engines.h"
 #include "shm/feed/walk.h"
 
 struct rescue {
@@ -152,9 +155,16 @@ move_back(struct rescue *r)
 
 /* ---- what can be read ----------------------------------------------------------------------- */
 
-/* One record in the pipe: this, the host, the payload. */
+/* One record in the pipe: this, the key, the payload. */
 struct frame {
-	uint32_t	host_len, payload_len;
+	uint32_t	key_len, payload_len;
+};
+
+/* What is found: relays that are not written yet, and engines. */
+struct found {
+	struct sync_index	*index;		/* owned */
+	struct sync_changes	relays;		/* owned */
+	struct engines		*engines;	/* owned */
 };
 
 struct salvage {
@@ -164,20 +174,25 @@ struct salvage {
 };
 
 static bool
+key_is(const char *key, const char *prefix)
+{
+	return (strncmp(key, prefix, strlen(prefix)) == 0);
+}
+
+static bool
 send_record(void *arg, const char *key, enum rc rc, const struct shm_record *rec)
 {
-	static const size_t len = sizeof(SHM_RELAYS) - 1;
 	const struct salvage *s = arg;
 	struct frame f;
 
 	(void)rc;
-	if (strncmp(key, SHM_RELAYS, len) != 0 || rec->kind != SHM_KIND_RELAY)
+	if (!(rec->kind == SHM_KIND_RELAY && key_is(key, SHM_RELAYS)) &&
+	    !(rec->kind == SHM_KIND_ENGINE && key_is(key, SHM_ENGINES)))
 		return (true);
-	key += len;
-	f.host_len = (uint32_t)strlen(key);
+	f.key_len = (uint32_t)strlen(key);
 	f.payload_len = (uint32_t)rec->payload.len;
 	return (fd_write_all(s->out, &f, sizeof(f)) == RC_OK &&
-	    fd_write_all(s->out, key, f.host_len) == RC_OK &&
+	    fd_write_all(s->out, key, f.key_len) == RC_OK &&
 	    fd_write_all(s->out, rec->payload.p, rec->payload.len) == RC_OK);
 }
 
@@ -213,11 +228,21 @@ read_more(int fd, struct buffer *b, size_t len)
 }
 
 /* A record that an earlier pass brought is no change. */
-static bool
-receive_record(int fd, struct buffer *b, struct sync_index *index,
-    struct sync_changes *list)
+static void
+take_record(struct found *found, const char *key, struct span payload)
 {
-	struct span host, payload;
+	if (key_is(key, SHM_RELAYS))
+		(void)sync_note(found->index, &found->relays,
+		    span_of(key + sizeof(SHM_RELAYS) - 1), &payload);
+	else if (key_is(key, SHM_ENGINES))
+		engines_add_record(found->engines, key, payload);
+}
+
+static bool
+receive_record(int fd, struct buffer *b, struct found *found)
+{
+	char key[SHM_KEY_BYTES + 1];
+	struct span payload;
 	struct frame f;
 
 	buffer_clear(b);
@@ -225,25 +250,25 @@ receive_record(int fd, struct buffer *b, struct sync_index *index,
 		return (false);
 	memcpy(&f, buffer_data(b), sizeof(f));
 	buffer_clear(b);
-	if (f.host_len > SHM_KEY_BYTES ||
+	if (f.key_len > SHM_KEY_BYTES ||
 	    f.payload_len > SHM_RECORD_BYTES_MAX ||
-	    !read_more(fd, b, (size_t)f.host_len + f.payload_len))
+	    !read_more(fd, b, (size_t)f.key_len + f.payload_len))
 		return (false);
-	host.p = buffer_data(b);
-	host.len = f.host_len;
-	payload.p = host.p + f.host_len;
+	payload.p = buffer_data(b) + f.key_len;
 	payload.len = f.payload_len;
-	(void)sync_note(index, list, host, &payload);
+	if (span_copy((struct span){ buffer_data(b), f.key_len }, key,
+	    sizeof(key)))
+		take_record(found, key, payload);
 	return (true);
 }
 
 /* RC_OK: written; *complete: every page could be read. */
 static enum rc
 salvage_pass(struct rescue *r, bool backward, struct shm_map *map,
-    struct sync_index *index, bool *complete)
+    struct found *found, bool *complete)
 {
 	struct salvage s = { .file = r->bad, .backward = backward };
-	struct sync_changes list = STAILQ_HEAD_INITIALIZER(list);
+	struct engines_result engines;
 	struct apply_result res;
 	struct walk walk;
 	struct buffer b;
@@ -252,34 +277,39 @@ salvage_pass(struct rescue *r, bool backward, struct shm_map *map,
 	if ((rc = walk_begin(&walk, salvage_main, &s)) != RC_OK)
 		return (rc);
 	buffer_init(&b, SHM_KEY_BYTES + SHM_RECORD_BYTES_MAX + 1, false);
-	while (receive_record(walk.fd, &b, index, &list))
+	while (receive_record(walk.fd, &b, found))
 		;
 	buffer_fini(&b);
 	*complete = walk_end(&walk) == RC_OK;
-	rc = apply_changes(map, index, &list, NULL, &res);
-	sync_changes_fini(&list);
-	return (rc);
+	rc = apply_changes(map, found->index, &found->relays, NULL, &res);
+	sync_changes_fini(&found->relays);
+	return (rc != RC_OK ? rc : engines_apply(map, found->engines, &engines));
 }
 
 /* From one end to the first page that cannot be read, then from the other. */
 static enum rc
 salvage(struct rescue *r, struct shm_map *map)
 {
-	struct sync_index *index = sync_index_new();
+	struct found found = {
+		.index = sync_index_new(),
+		.relays = STAILQ_HEAD_INITIALIZER(found.relays),
+		.engines = xcalloc(1, sizeof(*found.engines)),
+	};
 	bool complete = false;
 	struct stat st;
 	enum rc rc = RC_OK;
 
 	if (stat(r->bad, &st) == 0) {
-		rc = salvage_pass(r, false, map, index, &complete);
+		rc = salvage_pass(r, false, map, &found, &complete);
 		if (rc == RC_OK && !complete)
-			rc = salvage_pass(r, true, map, index, &complete);
+			rc = salvage_pass(r, true, map, &found, &complete);
 	}
 	if (rc == RC_OK)
-		log_error("map made anew relays=%zu: those that could be read; "
-		    "Redis has the others, or relayctl relay put",
-		    sync_live_count(index));
-	sync_index_free(&index);
+		log_error("map made anew relays=%zu engines=%zu: those that "
+		    "could be read; Redis has the others, or relayctl relay put",
+		    sync_live_count(found.index), found.engines->n);
+	sync_index_free(&found.index);
+	free(found.engines);
 	return (rc);
 }
 

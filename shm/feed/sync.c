@@ -71,6 +71,8 @@ sync_hint_update(struct span payload, struct span *field)
 	hash.len = (size_t)(sp - s.p);
 	if (other_hash(hash))
 		return (SYNC_HINT_OTHER);
+	if (span_eq_str(hash, "engines"))
+		return (SYNC_HINT_ENGINES);
 	field->p = sp + 1;
 	field->len = s.len - hash.len - 1;
 	if (!span_eq_str(hash, "relays") || field->len == 0 ||

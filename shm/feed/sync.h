@@ -28,6 +28,7 @@ enum sync_hint {
 	SYNC_HINT_FIELD,	/* one record of relay:relays, see *field */
 	SYNC_HINT_REMOVED,	/* an HDEL, but not of which field */
 	SYNC_HINT_ALL,		/* compare everything */
+	SYNC_HINT_ENGINES,	/* an engine came, left or drains */
 	SYNC_HINT_OTHER		/* about a hash that is not read here */
 };
 

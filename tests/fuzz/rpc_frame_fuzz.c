@@ -55,13 +55,30 @@ read_decrypt(const struct rpc_value *body, struct span payload)
 }
 
 static void
+read_rewrap(const struct rpc_value *body, struct span payload)
+{
+	struct rpc_rewrap r;
+	struct span token;
+
+	if (rpc_rewrap_read(body, &r) != RC_OK)
+		return;
+	inside(r.app, payload);
+	for (size_t i = 0; i <= r.n_tokens; i++)
+		if (rpc_rewrap_token_at(&r, i, &token) == RC_OK)
+			inside(token, payload);
+}
+
+static void
 read_results(const struct rpc_value *body, struct span payload)
 {
 	size_t n = rpc_array_len(body);
 	struct rpc_sealed s;
+	struct rpc_rewrapped w;
 	struct rpc_opened o;
 
 	for (size_t i = 0; n != SIZE_MAX && i <= n; i++) {
+		if (rpc_rewrapped_at(body, i, &w) == RC_OK)
+			inside(w.token, payload);
 		if (rpc_sealed_at(body, i, &s) == RC_OK)
 			inside(s.bytes, payload);
 		if (rpc_opened_at(body, i, &o) == RC_OK)
@@ -101,6 +118,22 @@ write_again(const struct rpc_call_frame *f)
 	buffer_fini(&out);
 }
 
+/* A map reads the same without being unpacked. */
+static void
+scan(struct span payload, const struct rpc_value *root)
+{
+	struct span text = { NULL, 0 }, same = { NULL, 0 };
+	uint64_t n = 0, m = 0;
+
+	if (root == NULL || rpc_map_get(root, "n") == NULL)
+		return;
+	ensure(rpc_scan(payload, RPC_MAY_U64("n", &n),
+	    RPC_MAY_BYTES("t", &text)));
+	(void)rpc_get_u64(rpc_map_get(root, "n"), &m);
+	(void)rpc_get_bytes(rpc_map_get(root, "t"), &same);
+	ensure(n == m && span_eq(text, same));
+}
+
 static void
 read_payload(struct span payload)
 {
@@ -110,6 +143,7 @@ read_payload(struct span payload)
 	enum rc walked = rpc_walk(payload.p, payload.len);
 
 	ensure(rpc_document_read(&d, payload.p, payload.len) == walked);
+	scan(payload, d.root);
 	rpc_document_fini(&d);
 	if (rpc_call_frame_read(&call, payload) == RC_OK) {
 		ensure(call.id != 0);
@@ -118,6 +152,7 @@ read_payload(struct span payload)
 		inside(call.signed_part, payload);
 		read_encrypt(call.body, payload);
 		read_decrypt(call.body, payload);
+		read_rewrap(call.body, payload);
 		write_again(&call);
 		rpc_call_frame_fini(&call);
 	}

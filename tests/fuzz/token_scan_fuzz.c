@@ -1,10 +1,33 @@
-/* A whole token has its parts where the grammar says. */
+/* A whole token has its parts where the grammar says; what is found in a text
+ * is one, and nothing of it is left over. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "lib/base/object.h"
 #include "lib/body/token_scan.h"
+
+static void
+find_all(struct span text, enum body_token_form form)
+{
+	struct body_token t;
+	struct buffer plain;
+	size_t at = 0;
+
+	buffer_init(&plain, 0, false);
+	while (body_token_next(text, form, at, &t)) {
+		ensure(t.start >= at && t.end > t.start && t.end <= text.len);
+		ensure(form == BODY_TOKEN_JSON || !t.escaped);
+		buffer_clear(&plain);
+		ensure(body_token_append(text, &t, &plain) == RC_OK);
+		ensure(body_token_whole((struct span){ buffer_data(&plain),
+		    buffer_len(&plain) }));
+		ensure(t.escaped == (memchr(text.p + t.start, '\\',
+		    t.end - t.start) != NULL));
+		at = t.end;
+	}
+	buffer_fini(&plain);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
@@ -20,6 +43,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		ensure(memchr(text.p, '"', len) == NULL);
 		text.len--;
 		ensure(!body_token_whole(text));
+		text.len++;
 	}
+	find_all(text, BODY_TOKEN_PLAIN);
+	find_all(text, BODY_TOKEN_JSON);
 	return (0);
 }

@@ -128,10 +128,15 @@ test_an_empty_engine_file_gives_every_default(void **state)
 	assert_string_equal(c->helper_socket, "/run/relay/helper.sock");
 	assert_string_equal(c->name, "e3");
 	assert_int_equal(c->threads, 0);
-	assert_int_equal(c->secure_heap_kib, 1024);
+	assert_int_equal(c->secure_heap_kib, 4096);
 	assert_int_equal(c->max_links, 256);
 	assert_int_equal(c->max_queue, 4096);
 	assert_int_equal(c->auth_cache_s, 5);
+	assert_int_equal(c->app_fields_per_s, 0);
+	assert_int_equal(c->app_calls, 2048);
+	assert_string_equal(c->rpc_signatures, "changes");
+	assert_string_equal(c->announce, "");
+	assert_string_equal(c->statistics_file, "");
 	assert_false(c->require_replica);
 	assert_int_equal(c->redis.n_endpoints, 0);
 	conf_e3_free(&c);
@@ -411,6 +416,10 @@ test_engine_listens(void **state)
 	    "option 'listen': not an IP address");
 	bad_e3("secure_heap_kib = 1000\n", "/x/e3.conf:1: option "
 	    "'secure_heap_kib': 1000 is not a power of two");
+	bad_e3("rpc_signatures = some\n", "/x/e3.conf:1: option "
+	    "'rpc_signatures': must be changes or all");
+	bad_e3("announce = \"e3.test\"\n", "/x/e3.conf:1: option "
+	    "'announce': not host:port");
 }
 
 static void

@@ -5,11 +5,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <time.h>
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "ctl/link_ca.h"
+#include "ctl/link_ends.h"
 #include "lib/net/tls.h"
 
 struct pair {
@@ -244,6 +246,113 @@ test_names(void **state)
 	link_ca_free(&ca);
 }
 
+static struct link_cert
+read_leaf(const struct pair *p)
+{
+	struct link_cert c;
+
+	assert_int_equal(link_cert_read(span_in(&p->cert), &c), RC_OK);
+	return (c);
+}
+
+/* What is read of a certificate is what was put into it, and its serial is the
+ * one that revokes it. */
+static void
+test_read_and_revoke(void **state)
+{
+	struct pair ca_pem, engine, one, two;
+	struct net_link_peer client, server;
+	struct net_tls_link_files files;
+	struct link_cert c1, c2;
+	struct link_ca *made, *ca;
+	char why[256] = "";
+	SSL_CTX *s, *c;
+
+	(void)state;
+	pair_init(&ca_pem);
+	pair_init(&engine);
+	pair_init(&one);
+	pair_init(&two);
+	assert_int_equal(link_ca_new("h", &made), RC_OK);
+	assert_int_equal(link_ca_pem(made, &ca_pem.cert, &ca_pem.key), RC_OK);
+	link_ca_free(&made);
+	/* from here on the one that was loaded */
+	assert_int_equal(link_ca_load(span_in(&ca_pem.cert),
+	    span_in(&ca_pem.key), &ca), RC_OK);
+	assert_int_equal(link_ca_issue(ca, "engine", "e", 1, &engine.cert,
+	    &engine.key), RC_OK);
+	assert_int_equal(link_ca_issue(ca, "worker", "w.1", 2, &one.cert,
+	    &one.key), RC_OK);
+	assert_int_equal(link_ca_issue(ca, "worker", "w.1", 2, &two.cert,
+	    &two.key), RC_OK);
+	c1 = read_leaf(&one);
+	c2 = read_leaf(&two);
+	assert_string_equal(c1.role, "worker");
+	assert_string_equal(c1.name, "w.1");
+	assert_string_not_equal(c1.serial, c2.serial);
+	assert_int_equal((c1.ends_ms / 1000 - (uint64_t)time(NULL) + 60) /
+	    86400, 2);
+
+	files = (struct net_tls_link_files){
+		.chain = span_in(&engine.cert),
+		.key = span_in(&engine.key),
+		.ca = span_in(&ca_pem.cert),
+		.revoked = span_of(c1.serial),
+	};
+	s = net_tls_link_ctx(true, &files, why, sizeof(why));
+	assert_non_null(s);
+	c = make_ctx(false, &one, &ca_pem);
+	assert_false(shake(s, c, &client, &server));
+	SSL_CTX_free(c);
+	c = make_ctx(false, &two, &ca_pem);
+	assert_true(shake(s, c, &client, &server));
+	assert_string_equal(client.serial, c2.serial);
+	SSL_CTX_free(c);
+	SSL_CTX_free(s);
+
+	/* no CA, another's key, no certificate of a link, nothing at all */
+	link_ca_free(&ca);
+	assert_int_equal(link_ca_load(span_in(&one.cert), span_in(&one.key),
+	    &ca), RC_SYNTAX);
+	assert_int_equal(link_ca_load(span_in(&ca_pem.cert),
+	    span_in(&one.key), &ca), RC_SYNTAX);
+	assert_int_equal(link_ca_load(SPAN_LIT(""), SPAN_LIT("x"), &ca),
+	    RC_SYNTAX);
+	assert_null(ca);
+	assert_int_equal(link_cert_read(span_in(&ca_pem.cert), &c1), RC_SYNTAX);
+	assert_int_equal(link_cert_read(span_in(&one.key), &c1), RC_SYNTAX);
+	assert_int_equal(link_cert_read(SPAN_LIT(""), &c1), RC_SYNTAX);
+	pair_fini(&ca_pem);
+	pair_fini(&engine);
+	pair_fini(&one);
+	pair_fini(&two);
+}
+
+static void
+test_ends(void **state)
+{
+	struct link_ends e = { .n = 3, .v = {
+		{ .role = "worker", .ends_ms = 100 * 86400000ull },
+		{ .role = "feed", .ends_ms = 29 * 86400000ull + 5 },
+		{ .role = "admin", .ends_ms = 1 } } };
+	struct buffer out;
+
+	(void)state;
+	buffer_init(&out, 0, false);
+	link_ends_text(&e, 5, &out);
+	assert_string_equal(buffer_cstr(&out),
+	    "links    worker=99d feed=29d admin=0d\n"
+	    "  warn   the link certificate of feed ends soon: relayctl link "
+	    "renew feed\n"
+	    "  warn   the link certificate of admin has ended: relayctl link "
+	    "renew admin\n");
+	buffer_clear(&out);
+	e.n = 0;
+	link_ends_text(&e, 5, &out);
+	assert_int_equal(buffer_len(&out), 0);
+	buffer_fini(&out);
+}
+
 int
 main(void)
 {
@@ -252,6 +361,8 @@ main(void)
 		cmocka_unit_test(test_others_are_refused),
 		cmocka_unit_test(test_shape),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_read_and_revoke),
+		cmocka_unit_test(test_ends),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

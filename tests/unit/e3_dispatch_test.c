@@ -13,9 +13,11 @@
 
 #include <openssl/evp.h>
 
-#include "e3/token.h"
-#include "lib/rpc/message.h"
+#include "e3/record.h"
 #include "e3_stage.h"
+#include "lib/base/clock.h"
+#include "lib/rpc/message.h"
+#include "lib/scheme/token.h"
 
 /* Every op by every role, before and after SetReady, against the table. */
 static void
@@ -423,6 +425,260 @@ test_scopes(void **state)
 	stage_close(&s);
 }
 
+/* The app's loaded record once more with the end of its first key moved,
+ * and loaded. */
+static void
+move_end(struct stage *s, const char *app, uint64_t expires_ms)
+{
+	struct e3_app *next;
+	struct buffer record;
+
+	assert_int_equal(e3_app_copy(e3_keyring_app(s->engine.keyring,
+	    span_of(app)), 0, 0, &next), RC_OK);
+	next->version++;
+	next->keys[0].expires_ms = expires_ms;
+	buffer_init(&record, 0, false);
+	assert_int_equal(e3_record_seal(s->engine.crypto, s->engine.root_key,
+	    next, &record), RC_OK);
+	assert_int_equal(stage_load(s, &record), RPC_STATUS_OK);
+	buffer_fini(&record);
+	e3_app_unref(&next);
+}
+
+struct key_list {
+	bool		done;
+	char		state[16];
+	uint64_t	expires_ms;	/* 0: nil */
+};
+
+static void
+take_keys(void *arg, enum rc rc, enum rpc_status status,
+    const struct rpc_value *body, bool more)
+{
+	const struct rpc_value *v = rpc_array_at(body, 0);
+	struct key_list *l = arg;
+	struct span state;
+
+	assert_int_equal(rc, RC_OK);
+	assert_int_equal(status, RPC_STATUS_OK);
+	assert_false(more);
+	l->done = true;
+	assert_int_equal(rpc_array_len(body), 1);
+	assert_int_equal(rpc_array_len(v), 5);
+	assert_true(rpc_get_bytes(rpc_array_at(v, 1), &state));
+	assert_true(span_copy(state, l->state, sizeof(l->state)));
+	assert_int_equal(rpc_array_len(rpc_array_at(v, 3)), 2);
+	if (!rpc_is_nil(rpc_array_at(v, 4)))
+		assert_true(rpc_get_u64(rpc_array_at(v, 4), &l->expires_ms));
+}
+
+static void
+check_key(struct stage *s, const char *app, const char *state,
+    uint64_t expires_ms)
+{
+	struct key_list l = { .done = false };
+	struct buffer b;
+	uint64_t id;
+
+	stage_texts(&b, "app", app, NULL, NULL);
+	assert_int_equal(rpc_link_call(s->clients[ADMIN].link,
+	    RPC_OP_LIST_KEYS, &b, STAGE_WAIT_MS, take_keys, &l, &id), RC_OK);
+	stage_wait(s, &l.done);
+	buffer_fini(&b);
+	assert_string_equal(l.state, state);
+	assert_int_equal(l.expires_ms, expires_ms);
+}
+
+/* A key is good until its end, which nobody may remember it beyond. */
+static void
+test_expiry(void **state)
+{
+	uint64_t now_ms = clock_wall_ms();
+	const uint64_t bad[] = { 0, 1, now_ms };
+	struct answer key, token;
+	struct identity who;
+	struct stage s;
+	struct buffer b;
+	char app[64];
+
+	(void)state;
+	stage_open_with_app(&s, app);
+	s.engine.auth_cache_s = 300;
+	stage_encrypt_body(&b, app, 1, "v");
+	assert_int_equal(stage_call(&s, ADMIN, RPC_OP_ENCRYPT, &b, &token),
+	    RPC_STATUS_OK);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		buffer_init(&b, 0, false);
+		rpc_pack(&b, RPC_STR("app", app), RPC_U64("expires_ms",
+		    bad[i]));
+		assert_int_equal(stage_call_honest(&s, RPC_OP_CREATE_KEY, &b,
+		    &key), RPC_STATUS_BAD_REQUEST);
+	}
+	buffer_init(&b, 0, false);
+	rpc_pack(&b, RPC_STR("app", app), RPC_U64("expires_ms", now_ms +
+	    100000), RPC_RAW("scopes", SPAN_LIT("\x92\xa5relay\xa7" "decrypt")));
+	assert_int_equal(stage_call_honest(&s, RPC_OP_CREATE_KEY, &b, &key),
+	    RPC_STATUS_OK);
+	assert_int_equal(stage_load(&s, &key.bytes), RPC_STATUS_OK);
+	check_key(&s, app, "active", now_ms + 100000);
+	assert_int_equal(identify(&s, WORKER, span_of(key.secret), &who),
+	    RPC_STATUS_OK);
+	assert_in_range(who.cache_s, 100 - STAGE_WAIT_MS / 1000, 99);
+
+	move_end(&s, app, 0);
+	check_key(&s, app, "active", 0);
+	assert_int_equal(identify(&s, WORKER, span_of(key.secret), &who),
+	    RPC_STATUS_OK);
+	assert_int_equal(who.cache_s, 300);
+	assert_int_equal(open_with(&s, WORKER, "", key.secret, &token.bytes),
+	    RPC_STATUS_OK);
+
+	move_end(&s, app, now_ms - 1);
+	check_key(&s, app, "expired", now_ms - 1);
+	assert_int_equal(identify(&s, WORKER, span_of(key.secret), &who),
+	    RPC_STATUS_UNAUTHORIZED);
+	assert_int_equal(open_with(&s, WORKER, "", key.secret, &token.bytes),
+	    RPC_STATUS_UNAUTHORIZED);
+	buffer_fini(&key.bytes);
+	buffer_fini(&token.bytes);
+	stage_close(&s);
+}
+
+/* An engine that drains says so, and serves. */
+static void
+test_draining(void **state)
+{
+	struct answer ping, token;
+	struct stage s;
+	struct buffer b;
+	char app[64];
+
+	(void)state;
+	stage_open_with_app(&s, app);
+	for (int on = 0; on < 3; on++) {
+		if (on != 0) {
+			buffer_init(&b, 0, false);
+			rpc_pack(&b, RPC_BOOL("on", on == 1));
+			assert_int_equal(stage_call(&s, HELPER,
+			    RPC_OP_SET_DRAINING, &b, NULL), RPC_STATUS_OK);
+		}
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(stage_call(&s, WORKER, i == 0 ?
+			    RPC_OP_PING : RPC_OP_GET_STATISTICS, NULL, &ping),
+			    RPC_STATUS_OK);
+			assert_true(ping.ready);
+			assert_int_equal(ping.draining, on == 1);
+			buffer_fini(&ping.bytes);
+		}
+		stage_encrypt_body(&b, app, 1, "v");
+		assert_int_equal(stage_call(&s, WORKER, RPC_OP_ENCRYPT, &b,
+		    &token), RPC_STATUS_OK);
+		buffer_fini(&token.bytes);
+	}
+	s.engine.draining = s.engine.ending = true;
+	for (int on = 0; on < 2; on++) {
+		buffer_init(&b, 0, false);
+		rpc_pack(&b, RPC_BOOL("on", on == 1));
+		assert_int_equal(stage_call(&s, HELPER, RPC_OP_SET_DRAINING,
+		    &b, NULL), on == 1 ? RPC_STATUS_OK : RPC_STATUS_CONFLICT);
+		assert_true(s.engine.draining);
+	}
+	stage_close(&s);
+}
+
+/* Roles come back as they were set; what is no role, or meant for another
+ * version of the app, changes nothing. */
+static void
+test_set_roles(void **state)
+{
+	static const char pci[] = "\x91\x93\xa3pci\xc2\x90";
+	struct answer a;
+	struct stage s;
+	struct buffer b;
+	char app[64];
+
+	(void)state;
+	stage_open_with_app(&s, app);
+	for (uint64_t version = 0; version < 4; version++) {
+		buffer_init(&b, 0, false);
+		rpc_pack(&b, RPC_STR("app", app), RPC_U64("version", version),
+		    RPC_RAW("roles", span_of(pci)));
+		assert_int_equal(stage_call_honest(&s, RPC_OP_SET_ROLES, &b,
+		    &a), version < 2 ? RPC_STATUS_OK : RPC_STATUS_CONFLICT);
+		buffer_fini(&a.bytes);
+	}
+	buffer_init(&b, 0, false);
+	rpc_pack(&b, RPC_STR("app", app), RPC_RAW("roles",
+	    SPAN_LIT("\x91\x93\xa3PCI\xc2\x90")));
+	assert_int_equal(stage_call_honest(&s, RPC_OP_SET_ROLES, &b, &a),
+	    RPC_STATUS_BAD_REQUEST);
+	assert_int_equal(e3_keyring_app(s.engine.keyring,
+	    span_of(app))->version, 1);
+	buffer_init(&b, 0, false);
+	rpc_pack(&b, RPC_STR("app", app), RPC_RAW("roles", span_of(pci)));
+	assert_int_equal(stage_call_honest(&s, RPC_OP_SET_ROLES, &b, &a),
+	    RPC_STATUS_OK);
+	assert_int_equal(stage_load(&s, &a.bytes), RPC_STATUS_OK);
+	buffer_fini(&a.bytes);
+	stage_texts(&b, "app", app, NULL, NULL);
+	assert_int_equal(stage_call(&s, ADMIN, RPC_OP_LIST_ROLES, &b, &a),
+	    RPC_STATUS_OK);
+	assert_int_equal(a.number, 2);
+	assert_int_equal(buffer_len(&a.bytes), sizeof(pci) - 1);
+	assert_memory_equal(buffer_data(&a.bytes), pci, sizeof(pci) - 1);
+	buffer_fini(&a.bytes);
+	stage_close(&s);
+}
+
+/* The local platform: keys by descriptor, nothing that vouches for it. */
+static void
+test_platform(void **state)
+{
+	static const char two[2][SCHEME_SECRET_BYTES + 1] = { "one", "two" };
+	static const struct {
+		struct span	root, next;
+		enum rc		want;
+		bool		has_next;
+	} cases[] = {
+		{ { two[0], 32 }, { NULL, 0 }, RC_OK, false },
+		{ { two[0], 32 }, { two[1], 32 }, RC_OK, true },
+		{ { two[0], 32 }, { two[0], 32 }, RC_OK, false },
+		{ { NULL, 0 }, { two[1], 32 }, RC_NOTFOUND, false },
+		{ { two[0], 31 }, { NULL, 0 }, RC_SYNTAX, false },
+		{ { two[0], 33 }, { NULL, 0 }, RC_SYNTAX, false },
+		{ { two[0], 32 }, { two[1], 31 }, RC_SYNTAX, false },
+		{ { two[0], 32 }, { two[1], 33 }, RC_SYNTAX, false },
+	};
+	struct e3_platform *p;
+	struct stage s;
+	struct buffer b;
+
+	(void)state;
+	stage_open(&s);
+	stage_client_open(&s, HELPER, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(stage_platform(s.ca, s.engine_cert,
+		    cases[i].root, cases[i].next, &p), cases[i].want);
+		if (p == NULL)
+			continue;
+		assert_memory_equal(e3_platform_root_key(p), cases[i].root.p,
+		    SCHEME_SECRET_BYTES);
+		assert_int_equal(e3_platform_next_root_key(p) != NULL,
+		    cases[i].has_next);
+		if (cases[i].has_next)
+			assert_memory_equal(e3_platform_next_root_key(p),
+			    cases[i].next.p, SCHEME_SECRET_BYTES);
+		e3_platform_close(&p);
+	}
+	stage_texts(&b, "nonce", "0123456789abcdef", NULL, NULL);
+	assert_int_equal(stage_call(&s, HELPER, RPC_OP_ATTEST, &b, NULL),
+	    RPC_STATUS_UNKNOWN_OP);
+	stage_texts(&b, "key", "0123456789abcdef", NULL, NULL);
+	assert_int_equal(stage_call(&s, HELPER, RPC_OP_UNLOCK, &b, NULL),
+	    RPC_STATUS_CONFLICT);
+	stage_close(&s);
+}
+
 int
 main(void)
 {
@@ -432,6 +688,10 @@ main(void)
 		cmocka_unit_test(test_life_of_a_key),
 		cmocka_unit_test(test_authenticate),
 		cmocka_unit_test(test_scopes),
+		cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_draining),
+		cmocka_unit_test(test_set_roles),
+		cmocka_unit_test(test_platform),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

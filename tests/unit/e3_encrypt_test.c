@@ -29,14 +29,14 @@ put(struct buffer *b, enum rpc_field_type type, struct span bytes,
 }
 
 static void
-sealed_token(const struct reply *r, size_t i, struct e3_token *t)
+sealed_token(const struct reply *r, size_t i, struct scheme_token *t)
 {
 	const struct rpc_value *v = reply_array(r, &i);
 	struct rpc_sealed s;
 
 	assert_int_equal(rpc_sealed_at(v, i, &s), RC_OK);
 	assert_int_equal(s.status, RPC_SEALED);
-	assert_int_equal(e3_token_parse(s.bytes, t), RC_OK);
+	assert_int_equal(scheme_token_parse(s.bytes, t), RC_OK);
 }
 
 static void
@@ -52,7 +52,7 @@ test_key_scope(void **state)
 		    .curve = i % 2 ? RPC_CURVE_K1 : RPC_CURVE_R1,
 		    .scope = i / 2 ? RPC_SCOPE_FIELD : RPC_SCOPE_REQUEST,
 		    .n_fields = 40 };
-		struct e3_token first, t;
+		struct scheme_token first, t;
 		struct buffer b;
 		struct reply r;
 
@@ -63,13 +63,13 @@ test_key_scope(void **state)
 		assert_int_equal(r.status, RPC_STATUS_OK);
 		assert_int_equal(r.n, 1);
 		sealed_token(&r, 0, &first);
-		assert_int_equal(first.version, e3_token_written(e.curve));
+		assert_int_equal(first.version, scheme_token_written(e.curve));
 		for (size_t k = 1; k < 40; k++) {
 			sealed_token(&r, k, &t);
 			assert_int_equal(memcmp(t.ephemeral, first.ephemeral,
-			    E3_POINT_BYTES) == 0,
+			    SCHEME_POINT_BYTES) == 0,
 			    e.scope == RPC_SCOPE_REQUEST);
-			assert_memory_not_equal(t.iv, first.iv, E3_IV_BYTES);
+			assert_memory_not_equal(t.iv, first.iv, SCHEME_IV_BYTES);
 		}
 		reply_fini(&r);
 	}
@@ -156,7 +156,7 @@ test_metadata(void **state)
 		const struct rpc_encrypt e = { .app = SPAN_LIT(FIXTURE_APP),
 		    .n_fields = 1 };
 		size_t n = strlen(roles[i]), m;
-		struct e3_token t;
+		struct scheme_token t;
 		struct buffer b;
 		struct reply r;
 
@@ -165,7 +165,7 @@ test_metadata(void **state)
 		fixture_call(&f, "Encrypt", &b, &r);
 		sealed_token(&r, 0, &t);
 		m = 1 + (n != 0 ? 4 + n : 0) + 4 + 8;
-		assert_int_equal(t.data_bytes, 2 + m + 1 + E3_TAG_BYTES);
+		assert_int_equal(t.data_bytes, 2 + m + 1 + SCHEME_TAG_BYTES);
 		reply_fini(&r);
 	}
 	fixture_stop(&f);
@@ -214,7 +214,7 @@ test_refused(void **state)
 		struct buffer b;
 		struct reply r;
 
-		f.caller.role = cases[i].caller;
+		f.peer.role = cases[i].caller;
 		begin(&b, &e);
 		put(&b, cases[i].type, SPAN_LIT("v"), span_of(cases[i].role));
 		fixture_call(&f, "Encrypt", &b, &r);

@@ -13,7 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/object.h"
 
-static const uint8_t test_root_key[E3_SECRET_BYTES] = "test root key, 32 bytes long....";
+static const uint8_t test_root_key[SCHEME_SECRET_BYTES] = "test root key, 32 bytes long....";
 
 /* Private keys of spec/ciphertext-vectors.json. */
 static const char *const vector_keys[] = {
@@ -22,30 +22,34 @@ static const char *const vector_keys[] = {
 };
 
 static void
-on_pieces(void *arg, struct e3_job *job, struct e3_pieces *pieces, bool done)
+on_pieces(void *arg, struct sched_job *job, struct sched_pieces *pieces,
+    bool done)
 {
 	struct fixture *f = arg;
 	struct e3_call *c = e3_call_of(job);
-	struct e3_piece *p;
+	struct sched_piece *p;
 	unsigned n = 0;
 
 	STAILQ_FOREACH(p, pieces, next)
 		n++;
-	STAILQ_CONCAT(&c->to_send, pieces);
+	STAILQ_CONCAT(&c->served.to_send, pieces);
 	if (!done) {
-		e3_sched_taken(f->engine.sched, job, n);
+		sched_taken(f->engine.sched, job, n);
 		return;
 	}
-	c->done = true;
+	c->served.done = true;
 	f->last = c;
-	if (c->finish != NULL)
-		c->finish(&f->engine, c);
-	STAILQ_CONCAT(&c->to_send, &c->job.made);
+	e3_dispatch_done(&f->engine, c);
+	STAILQ_CONCAT(&c->served.to_send, &c->served.job.made);
 }
 
 void
 fixture_start(struct fixture *f, unsigned threads)
 {
+	struct rpc_server_config config = { .sched.threads = threads,
+	    .sched.max_jobs = 1000, .sched.on_pieces = on_pieces,
+	    .sched.arg = f };
+
 	memset(f, 0, sizeof(*f));
 	if (!CRYPTO_secure_malloc_initialized())
 		assert_int_not_equal(CRYPTO_secure_malloc_init(1 << 20, 32),
@@ -53,33 +57,39 @@ fixture_start(struct fixture *f, unsigned threads)
 	f->loop = loop_new();
 	f->engine.root_key = test_root_key;
 	f->engine.keyring = e3_keyring_new();
-	f->engine.crypto = e3_crypto_new();
+	f->engine.crypto = scheme_crypto_new();
 	assert_non_null(f->engine.crypto);
-	f->engine.sched = e3_sched_new(f->loop, threads, 1000, on_pieces, f);
+	e3_engine_config(&config);
+	f->engine.sched = sched_new(f->loop, &config.sched);
 	assert_non_null(f->engine.sched);
-	f->engine.tables = e3_p256_tables_new(E3_P256_TABLES_MAX);
+	f->engine.tables = scheme_p256_tables_new(SCHEME_P256_TABLES_MAX);
 	assert_non_null(f->engine.tables);
+	f->engine.pairs = scheme_ready_pairs_new();
+	assert_non_null(f->engine.pairs);
 	f->engine.ready = true;
-	f->caller.role = RPC_ROLE_WORKER;
-	f->caller.source = e3_source_open(f->engine.sched);
-	TAILQ_INIT(&f->caller.calls);
+	f->peer.role = RPC_ROLE_WORKER;
+	f->peer.sched = f->engine.sched;
+	f->peer.outlet = sched_outlet_open(f->engine.sched, "worker/w", 1);
+	TAILQ_INIT(&f->peer.calls);
 }
 
 void
 fixture_stop(struct fixture *f)
 {
-	e3_source_close(f->engine.sched, &f->caller.source);
-	e3_sched_free(&f->engine.sched);
-	e3_p256_tables_free(&f->engine.tables);
+	sched_outlet_close(f->engine.sched, &f->peer.outlet);
+	sched_free(&f->engine.sched);
+	scheme_ready_pairs_free(&f->engine.pairs);
+	scheme_p256_tables_free(&f->engine.tables);
+	meters_fini(&f->engine.meters);
 	e3_keyring_free(&f->engine.keyring);
-	e3_crypto_free(&f->engine.crypto);
+	scheme_crypto_free(&f->engine.crypto);
 	loop_free(&f->loop);
 }
 
 static void
 add_app(struct fixture *f, const char *id, bool vectors)
 {
-	struct e3_ecdh *ecdh = e3_crypto_ecdh(f->engine.crypto);
+	struct scheme_ecdh *ecdh = scheme_crypto_ecdh(f->engine.crypto);
 	struct e3_app *app;
 
 	assert_int_equal(e3_app_new(2, 0, &app), RC_OK);
@@ -92,13 +102,13 @@ add_app(struct fixture *f, const char *id, bool vectors)
 		p->state = E3_PAIR_SEALS;
 		p->number = i + 1;
 		if (!vectors) {
-			assert_int_equal(e3_ecdh_generate(ecdh, p->curve,
+			assert_int_equal(scheme_ecdh_generate(ecdh, p->curve,
 			    p->secret, &p->pub), RC_OK);
 			continue;
 		}
 		assert_int_equal(hex_decode(span_of(vector_keys[i]),
-		    p->secret, E3_SECRET_BYTES), RC_OK);
-		assert_int_equal(e3_ecdh_public(ecdh, p->curve, p->secret,
+		    p->secret, SCHEME_SECRET_BYTES), RC_OK);
+		assert_int_equal(scheme_ecdh_public(ecdh, p->curve, p->secret,
 		    &p->pub), RC_OK);
 	}
 	assert_int_equal(e3_keyring_put(f->engine.keyring, &app), RC_OK);
@@ -123,9 +133,13 @@ fixture_begin(struct fixture *f, const char *op, struct buffer *body)
 {
 	static uint64_t id;
 	const struct rpc_op_info *info = rpc_op_lookup(span_of(op));
+	struct rpc_server_config config = { 0 };
+	struct rpc_served *served;
+	enum rpc_status status;
 	struct buffer frame;
 	struct e3_call *c;
 
+	e3_engine_config(&config);
 	assert_non_null(info);
 	buffer_init(&frame, 0, true);
 	assert_int_equal(rpc_call_frame_write(&frame, ++id, info->op,
@@ -134,13 +148,27 @@ fixture_begin(struct fixture *f, const char *op, struct buffer *body)
 	    (struct span){ NULL, 0 }), RC_OK);
 	if (body != NULL)
 		buffer_fini(body);
-	assert_int_equal(e3_call_new(&frame, &f->caller, &c), RC_OK);
-	e3_dispatch(&f->engine, c);
-	if (!c->submitted) {
-		c->done = true;
-		STAILQ_CONCAT(&c->to_send, &c->job.made);
+	assert_int_equal(rpc_served_new(config.call_bytes,
+	    config.ops->on_free, &frame, &f->peer, &served), RC_OK);
+	c = e3_call_of(&served->job);
+	if (f->permitted == NULL)
+		e3_dispatch(&f->engine, c);
+	else if ((status = f->permitted(&f->engine, c)) != RPC_STATUS_OK)
+		rpc_served_fail(served, status);
+	if (!c->served.submitted) {
+		c->served.done = true;
+		STAILQ_CONCAT(&c->served.to_send, &c->served.job.made);
 	}
 	return (c);
+}
+
+void
+fixture_end(struct e3_call **c)
+{
+	struct rpc_served *served = &(*c)->served;
+
+	*c = NULL;
+	rpc_served_free(&served);
 }
 
 void
@@ -149,14 +177,14 @@ fixture_call(struct fixture *f, const char *op, struct buffer *body,
 {
 	struct e3_call *c = fixture_begin(f, op, body);
 	uint64_t end_ms = clock_mono_ms() + 20000;
-	struct e3_piece *p;
+	struct sched_piece *p;
 
-	while (!c->done) {
+	while (!c->served.done) {
 		loop_turn(f->loop, true);
 		assert_true(clock_mono_ms() < end_ms);
 	}
 	memset(r, 0, sizeof(*r));
-	STAILQ_FOREACH(p, &c->to_send, next) {
+	STAILQ_FOREACH(p, &c->served.to_send, next) {
 		struct rpc_reply_frame *frame = &r->frames[r->n];
 		struct span payload;
 		size_t used;
@@ -168,7 +196,7 @@ fixture_call(struct fixture *f, const char *op, struct buffer *body,
 		    &used), RC_OK);
 		assert_int_equal(used, buffer_len(&r->raw[r->n]));
 		assert_int_equal(rpc_reply_frame_read(frame, payload), RC_OK);
-		assert_int_equal(frame->id, c->frame.id);
+		assert_int_equal(frame->id, c->served.frame.id);
 		assert_int_equal(frame->more, STAILQ_NEXT(p, next) != NULL);
 		if (used > r->longest)
 			r->longest = used;
@@ -176,7 +204,7 @@ fixture_call(struct fixture *f, const char *op, struct buffer *body,
 		r->n++;
 	}
 	assert_true(r->n != 0);
-	e3_call_free(&c);
+	fixture_end(&c);
 }
 
 void

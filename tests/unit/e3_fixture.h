@@ -7,7 +7,7 @@
 #define RELAY_TESTS_E3_FIXTURE_H
 
 #include "e3/dispatch.h"
-#include "e3/token.h"
+#include "lib/scheme/token.h"
 
 #define FIXTURE_APP	"app_0123456789ab"
 #define FIXTURE_OTHER	"app_00000000000f"
@@ -15,8 +15,10 @@
 struct fixture {
 	struct loop		*loop;		/* owned */
 	struct e3_engine	engine;
-	struct e3_caller	caller;		/* role: the test's choice */
+	struct rpc_peer		peer;		/* role: the test's choice */
 	struct e3_call		*last;		/* done last, borrowed */
+	e3_handler		*permitted;	/* called in dispatch's place: an op
+						   that it wants signed */
 };
 
 /* Secure heap, one network thread's worth of crypto, N crypto threads, ready,
@@ -44,9 +46,10 @@ void reply_fini(struct reply *);
 /* The array that holds entry *i of all pieces; *i becomes its index there. */
 const struct rpc_value *reply_array(const struct reply *, size_t *i);
 
-/* Begin a call and do not wait. */
+/* Begin a call and do not wait; end it when it is done. */
 struct e3_call *fixture_begin(struct fixture *, const char *op,
     struct buffer *body);
+void fixture_end(struct e3_call **);
 
 /* One value sealed to text[size] (NUL terminated). */
 void fixture_seal(struct fixture *, const char *app, enum rpc_curve,

@@ -12,15 +12,18 @@ check(struct buffer *body, const char *want, uint64_t want_links)
 {
 	struct rpc_document doc;
 	struct buffer out;
-	uint64_t links;
+	struct engine_facts facts;
 
 	assert_int_equal(rpc_document_read(&doc, buffer_data(body),
 	    buffer_len(body)), RC_OK);
 	buffer_init(&out, 0, false);
 	buffer_puts(&out, "old");
-	engine_stats_json(doc.root, &out, &links);
+	engine_stats_read(doc.root, &out, &facts);
 	assert_string_equal(buffer_cstr(&out), want);
-	assert_int_equal(links, want_links);
+	assert_int_equal(facts.links, want_links);
+	assert_true(facts.known);
+	assert_int_equal(facts.has_checksum, want_links != 0);
+	assert_int_equal(facts.draining, want_links != 0);
 	buffer_fini(&out);
 	rpc_document_fini(&doc);
 	buffer_fini(body);
@@ -34,9 +37,13 @@ test_members(void **state)
 
 	(void)state;
 	buffer_init(&b, 0, false);
-	rpc_put_map(&b, 5);
+	rpc_put_map(&b, 7);
 	rpc_put_str(&b, "ready");
 	rpc_put_bool(&b, true);
+	rpc_put_str(&b, "draining");
+	rpc_put_bool(&b, true);
+	rpc_put_str(&b, "cpu_ms");
+	rpc_put_u64(&b, 12);
 	rpc_put_str(&b, "links");
 	rpc_put_u64(&b, 3);
 	rpc_put_str(&b, "apps");
@@ -45,7 +52,8 @@ test_members(void **state)
 	rpc_put_bin(&b, (struct span){ sum, sizeof(sum) });
 	rpc_put_str(&b, "secret");
 	rpc_put_str(&b, "nobody asked");
-	check(&b, "{\"ready\":true,\"apps\":18446744073709551615,\"links\":3,"
+	check(&b, "{\"ready\":true,\"draining\":true,"
+	    "\"apps\":18446744073709551615,\"links\":3,\"cpu_ms\":12,"
 	    "\"checksum\":\"0123000000000000000000000000000000000000000000000000"
 	    "000000000000\"}", 3);
 }

@@ -430,6 +430,21 @@ test_undo_brings_the_version_before_back(void **state)
 	assert_int_equal(version_after_restart(OTHER), 1);
 }
 
+/* Of the record in a file. */
+static uint64_t
+version_of(const char *name)
+{
+	struct rpc_record_head head;
+	struct buffer b;
+
+	buffer_init(&b, RPC_RECORD_BYTES_MAX, false);
+	assert_int_equal(file_read(file(name), &b), RC_OK);
+	assert_int_equal(rpc_record_head_read((struct span){ buffer_data(&b),
+	    buffer_len(&b) }, &head), RC_OK);
+	buffer_fini(&b);
+	return (head.version);
+}
+
 static void
 test_take_goes_up_only_and_keeps_what_it_replaces(void **state)
 {
@@ -445,6 +460,7 @@ test_take_goes_up_only_and_keeps_what_it_replaces(void **state)
 	record_store_find(s, APP)->replicated = true;	/* Redis has ours */
 	assert_int_equal(take(s, APP, 10), RC_OK);
 	assert_int_equal(count_files(".old"), 1);
+	assert_int_equal(version_of(APP ".prev"), 9);
 	assert_false(record_store_find(s, APP)->replicated);
 	/* One that the engine refuses gives way to any. */
 	record_store_find(s, APP)->refused = true;

@@ -150,15 +150,18 @@ put(struct stack *s, const char *app)
 	make_record(&b, app, 1, 'x');
 	assert_int_equal(record_store_put(s->store, (struct span){
 	    buffer_data(&b), buffer_len(&b) }), RC_OK);
+	record_store_find(s->store, app)->active = 1;
 	buffer_fini(&b);
 }
 
-/* Two records on disk. */
+/* Two records on disk, and opened by the engine. */
 static void
 stack_open(struct stack *s)
 {
 	char *list[] = { s->redis.endpoint }, why[256] = "";
 	struct conf_redis conf = { .endpoints = list, .n_endpoints = 1 };
+	struct replica_config config = { .redis = &conf, .name = "e3@test",
+	    .engine = &s->engine, .turn = &s->turn };
 
 	log_set_level(LOG_ERROR);
 	s->loop = loop_new();
@@ -173,8 +176,9 @@ stack_open(struct stack *s)
 	s->engine = (struct engine){ .magic = ENGINE_MAGIC,
 	    .state = ENGINE_READY, .store = s->store };
 	turn_init(&s->turn);
-	assert_int_equal(replica_new(s->loop, &conf, s->store, &s->engine,
-	    &s->turn, &ops, s, &s->replica, why, sizeof(why)), RC_OK);
+	config.store = s->store;
+	assert_int_equal(replica_new(s->loop, &config, &ops, s, &s->replica,
+	    why, sizeof(why)), RC_OK);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -19,21 +20,20 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-static const uint8_t root_key[E3_SECRET_BYTES] =
-    "root key of the server's test.";
+static const char root_key[SCHEME_SECRET_BYTES] = "root key of the engine's stage.";
 
 const char *const stage_role_of[CLIENTS] = { "worker", "feed", "helper",
     "pulse", "admin", "admin" };
 
 /* ---- the stage ---- */
 
-SSL_CTX *
-stage_ctx(const struct stage *s, bool server, const struct test_cert *c)
+static SSL_CTX *
+client_ctx(const struct stage *s, const struct test_cert *c)
 {
 	const struct net_tls_link_files files = { .chain = c->cert_pem,
 	    .key = c->key_pem, .ca = s->ca->cert_pem };
 	char why[200];
-	SSL_CTX *ctx = net_tls_link_ctx(server, &files, why, sizeof(why));
+	SSL_CTX *ctx = net_tls_link_ctx(false, &files, why, sizeof(why));
 
 	assert_non_null(ctx);
 	return (ctx);
@@ -82,7 +82,7 @@ stage_client_open(struct stage *s, int which, int send_buffer_bytes)
 	(void)snprintf(san, sizeof(san), "URI:relay://link/%s/%s",
 	    stage_role_of[which], name);
 	c->cert = test_leaf_new(s->ca, name, san, 3600);
-	c->ctx = stage_ctx(s, false, c->cert);
+	c->ctx = client_ctx(s, c->cert);
 	config.ctx = c->ctx;
 	c->link = rpc_link_open(s->loop, &config, &link_ops, c);
 	assert_non_null(c->link);
@@ -98,11 +98,43 @@ stage_client_close(struct stage_client *c)
 	memset(c, 0, sizeof(*c));
 }
 
+static void
+give(struct ipc_inherited *fds, const char *name, struct span content)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, content.p, content.len), content.len);
+	fds->v[fds->n].fd = fd;
+	(void)snprintf(fds->v[fds->n++].name, IPC_FD_NAME_BYTES, "%s", name);
+}
+
+/* As the master starts an engine: everything comes by descriptor. */
+enum rc
+stage_platform(const struct test_cert *ca, const struct test_cert *engine,
+    struct span root, struct span next_root, struct e3_platform **out)
+{
+	struct ipc_inherited fds = { .n = 0 };
+	char why[200];
+	enum rc rc;
+
+	if (root.p != NULL)
+		give(&fds, "root", root);
+	if (next_root.p != NULL)
+		give(&fds, "root.next", next_root);
+	give(&fds, "link.cert", engine->cert_pem);
+	give(&fds, "link.key", engine->key_pem);
+	give(&fds, "link.ca", ca->cert_pem);
+	rc = e3_platform_open("local", &fds, out, why, sizeof(why));
+	assert_int_equal(rc == RC_OK, *out != NULL);
+	ipc_inherit_close_rest(&fds);
+	return (rc);
+}
+
 void
 stage_open(struct stage *s)
 {
-	struct e3_server_config config = { .threads = 2, .max_links = 8,
-	    .max_queue = 100 };
+	struct rpc_server_config config = { .max_links = 8,
+	    .sched.threads = 2, .sched.max_jobs = 100 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char text[100];
 
@@ -115,12 +147,14 @@ stage_open(struct stage *s)
 	s->ca = test_ca_new("link CA");
 	s->engine_cert = test_leaf_new(s->ca, "e", "URI:relay://link/engine/e",
 	    3600);
-	s->server_ctx = config.ctx = stage_ctx(s, true, s->engine_cert);
-	s->engine.root_key = root_key;
+	assert_int_equal(stage_platform(s->ca, s->engine_cert, (struct span){
+	    root_key, sizeof(root_key) }, (struct span){ NULL, 0 },
+	    &s->engine.platform), RC_OK);
+	config.ctx = e3_platform_server_ctx(s->engine.platform);
+	s->engine.root_key = e3_platform_root_key(s->engine.platform);
 	s->engine.keyring = e3_keyring_new();
-	s->engine.crypto = e3_crypto_new();
-	s->server = e3_server_new(s->loop, &s->engine, &config);
-	assert_non_null(s->server);
+	s->engine.crypto = scheme_crypto_new();
+	assert_true(e3_engine_start(&s->engine, s->loop, &config));
 	(void)snprintf(s->dir, sizeof(s->dir), "/tmp/e3_server.XXXXXX");
 	assert_non_null(mkdtemp(s->dir));
 	(void)snprintf(s->path, sizeof(s->path), "%s/s", s->dir);
@@ -129,7 +163,7 @@ stage_open(struct stage *s)
 	assert_int_equal(bind(fd, (struct sockaddr *)&s->addr.ss,
 	    s->addr.len), 0);
 	assert_int_equal(listen(fd, 16), 0);
-	e3_server_listen(s->server, fd);
+	rpc_server_listen(s->engine.server, fd);
 }
 
 void
@@ -138,10 +172,10 @@ stage_close(struct stage *s)
 	for (int i = 0; i < CLIENTS; i++)
 		if (s->clients[i].link != NULL)
 			stage_client_close(&s->clients[i]);
-	e3_server_free(&s->server);
+	e3_engine_stop(&s->engine);
 	e3_keyring_free(&s->engine.keyring);
-	e3_crypto_free(&s->engine.crypto);
-	SSL_CTX_free(s->server_ctx);
+	scheme_crypto_free(&s->engine.crypto);
+	e3_platform_close(&s->engine.platform);
 	test_cert_free(&s->engine_cert);
 	test_cert_free(&s->ca);
 	(void)unlink(s->path);
@@ -184,12 +218,15 @@ answer_take(void *arg, enum rc rc, enum rpc_status status,
 	for (size_t i = 0; i < sizeof(bins) / sizeof(bins[0]); i++)
 		if (rpc_get_bytes(rpc_map_get(body, bins[i]), &s))
 			buffer_put(&a->bytes, s.p, s.len);
+	if (rpc_map_get(body, "roles") != NULL)
+		rpc_put_value(&a->bytes, rpc_map_get(body, "roles"));
 	take_text(body, "app", a->text, sizeof(a->text));
 	take_text(body, "key", a->text, sizeof(a->text));
 	take_text(body, "secret", a->secret, sizeof(a->secret));
 	(void)rpc_get_u64(rpc_map_get(body, "version"), &a->number);
 	(void)rpc_get_u64(rpc_map_get(body, "keys_epoch"), &a->number);
 	(void)rpc_get_bool(rpc_map_get(body, "ready"), &a->ready);
+	(void)rpc_get_bool(rpc_map_get(body, "draining"), &a->draining);
 }
 
 void

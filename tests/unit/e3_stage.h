@@ -1,5 +1,5 @@
 /*
- * tests/unit/e3_stage.h - e3/server.c behind mutual TLS on a Unix socket, one
+ * tests/unit/e3_stage.h - the engine behind mutual TLS on a Unix socket, one
  * link of each role, and calls over them, signed or forged.
  * Context:   the e3 tests; failures end the test.
  */
@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "e3/server.h"
+#include "e3/dispatch.h"
 #include "lib/rpc/link.h"
 #include "test_certs.h"
 
@@ -27,13 +27,10 @@ struct stage_client {
 struct stage {
 	struct loop		*loop;		/* owned, as all below */
 	struct e3_engine	engine;
-	struct e3_server	*server;
 	struct test_cert	*ca, *engine_cert;
-	SSL_CTX			*server_ctx;
 	struct net_addr		addr;
 	char			dir[64], path[80];
 	struct stage_client	clients[CLIENTS];
-	bool			drained;
 };
 
 /* An engine that listens, not ready, without callers. */
@@ -42,8 +39,11 @@ void stage_close(struct stage *);
 /* All callers linked, ready, one app created and loaded; its id in app. */
 void stage_open_with_app(struct stage *, char app[64]);
 
-/* The caller frees the context. */
-SSL_CTX *stage_ctx(const struct stage *, bool server, const struct test_cert *);
+/* The local platform with these root keys (p NULL: not passed). */
+enum rc stage_platform(const struct test_cert *ca,
+    const struct test_cert *engine, struct span root, struct span next_root,
+    struct e3_platform **);
+
 /* Turn the loop until *flag; fails after STAGE_WAIT_MS. */
 void stage_wait(struct stage *, const bool *flag);
 
@@ -57,10 +57,11 @@ struct answer {
 	enum rpc_status	status;
 	size_t		n, pieces;	/* entries of arrays; frames */
 	uint64_t	number;		/* `version`, or keys_epoch */
-	bool		ready;
+	bool		ready, draining;
 	char		text[256];	/* app, key or secret; last one wins */
 	char		secret[128];
-	struct buffer	bytes;		/* record or challenge; first entry */
+	struct buffer	bytes;		/* record, challenge, roles (encoded);
+					   first entry */
 };
 
 void answer_init(struct answer *);

@@ -144,6 +144,24 @@ test_write_atomic(void **state)
 	umask(mask);
 }
 
+/* No trace but the file, whatever a writer that died left behind. */
+static void
+test_replace(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(file_create(path("b.tmp"), "longer", 6, 0600), RC_OK);
+	assert_int_equal(file_replace(path("b"), "one", 3, 0640), RC_OK);
+	assert_content("b", "one");
+	assert_int_equal(stat(path("b"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(file_replace(path("b"), "", 0, 0640), RC_OK);
+	assert_content("b", "");
+	assert_int_equal(file_replace("/nowhere/at/all", "x", 1, 0600), RC_IO);
+	assert_int_equal(count_files(), 2);		/* a, b */
+}
+
 static void
 test_create(void **state)
 {
@@ -188,6 +206,7 @@ main(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_read_limits),
 		cmocka_unit_test(test_write_atomic),
+		cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_memory),
 	};

@@ -31,6 +31,7 @@
 #include "lib/base/random.h"
 #include "lib/base/sandbox.h"
 #include "lib/base/secret.h"
+#include "lib/base/thread.h"
 #include "lib/net/dns.h"
 #include "tests/unit/lib_net_pair.h"
 
@@ -56,6 +57,9 @@ busy_thread(void *arg)
 	void *big[64];
 
 	(void)arg;
+	errno = 0;
+	thread_nice(3);
+	ensure(getpriority(PRIO_PROCESS, 0) >= 3 && errno == 0);
 	for (size_t i = 0; i < 64; i++)
 		big[i] = xcalloc(1, 100000);
 	for (size_t i = 64; i-- != 0;)
@@ -248,6 +252,18 @@ do_kill_other(void)
 }
 
 static void
+do_nice_other(void)
+{
+	(void)setpriority(PRIO_PROCESS, (id_t)getpid(), 10);
+}
+
+static void
+do_nice_user(void)
+{
+	(void)setpriority(PRIO_USER, 0, 10);
+}
+
+static void
 do_exec_page(void)
 {
 	(void)mmap(NULL, 4096, PROT_READ | PROT_EXEC,
@@ -372,6 +388,7 @@ test_ended(void **state)
 		{ do_bpf, 0 }, { do_kexec, 0 }, { do_kill_other, 0 },
 		{ do_exec_page, 0 }, { do_setuid, 0 }, { do_netlink, 0 },
 		{ do_process_vm, 0 }, { do_listen, 0 },
+		{ do_nice_other, 0 }, { do_nice_user, 0 },
 		{ do_socket, 1 << SANDBOX_ENGINE },
 		{ do_unix_socket, 1 << SANDBOX_ENGINE },
 		{ do_connect, 1 << SANDBOX_ENGINE },

@@ -427,6 +427,208 @@ test_extent_of_one_value_among_others(void **state)
 	assert_int_equal(rpc_value_extent(in, 0), 0);
 }
 
+/* What a list of members writes, a list of wants reads. */
+static void
+test_small_maps(void **state)
+{
+	struct span app = { NULL, 0 }, bin = { NULL, 0 };
+	struct span kept = SPAN_LIT("kept");
+	const struct rpc_value *list = NULL;
+	struct rpc_document d;
+	struct buffer b, again;
+	bool on = false;
+	uint64_t n = 0, absent = 7;
+
+	(void)state;
+	buffer_init(&b, 0, false);
+	buffer_init(&again, 0, false);
+	rpc_pack(&b, RPC_STR("app", "app_1"), RPC_BOOL("on", true),
+	    RPC_U64("n", UINT64_MAX), RPC_BIN("bin", "\0\1", 2),
+	    RPC_RAW("list", SPAN_LIT("\x92\x01\x81\xa1k\xc0")),
+	    RPC_NIL("nil"));
+	assert_int_equal(rpc_document_read(&d, buffer_data(&b),
+	    buffer_len(&b)), RC_OK);
+	assert_true(rpc_unpack(d.root, RPC_WANT_BYTES("app", &app),
+	    RPC_WANT_BOOL("on", &on), RPC_WANT_U64("n", &n),
+	    RPC_WANT_BYTES("bin", &bin), RPC_WANT_VALUE("list", &list),
+	    RPC_MAY_U64("absent", &absent), RPC_MAY_BYTES("nil", &kept)));
+	assert_true(span_eq_str(app, "app_1") && on);
+	assert_true(n == UINT64_MAX);
+	assert_int_equal(bin.len, 2);
+	assert_int_equal(absent, 7);
+	assert_true(span_eq_str(kept, "kept"));
+	assert_int_equal(rpc_array_len(list), 2);
+	/* Missing, of another type, and optional of another type. */
+	assert_false(rpc_unpack(d.root, RPC_WANT_U64("absent", &n)));
+	assert_false(rpc_unpack(d.root, RPC_WANT_U64("app", &n)));
+	assert_false(rpc_unpack(d.root, RPC_MAY_U64("app", &n)));
+	assert_false(rpc_unpack(d.root, RPC_WANT_BYTES("nil", &bin)));
+	assert_false(rpc_unpack(list, RPC_WANT_BYTES("app", &app)));
+	assert_false(rpc_unpack(NULL, RPC_WANT_BYTES("app", &app)));
+	/* A value that was read is written as it was. */
+	rpc_put_value(&again, d.root);
+	assert_int_equal(buffer_len(&again), buffer_len(&b));
+	assert_memory_equal(buffer_data(&again), buffer_data(&b),
+	    buffer_len(&b));
+	rpc_document_fini(&d);
+	buffer_fini(&again);
+	buffer_fini(&b);
+}
+
+/* The same of arrays: in order, not longer than what is wanted, shorter only
+ * by what may be absent; and names of a closed list. */
+static void
+test_small_lists(void **state)
+{
+	static const char *const colours[] = { "red", "blue", NULL };
+	static const struct {
+		const char	*in;
+		bool		good;
+		unsigned	colour, optional;
+		uint64_t	end;
+	} cases[] = {
+		{ "\x94\xa3red\x05\x90\x07", true, 0, 9, 7 },
+		{ "\x94\xa4" "blue\x05\x91\xc0\xc0", true, 1, 9, 0 },
+		{ "\x93\xa4" "blue\x05\x90", true, 1, 9, 0 },
+		{ "\x95\xa4" "blue\x05\x90\x07\xa3red", true, 1, 0, 7 },
+		{ "\x96\xa4" "blue\x05\x90\x07\xa3red\xc0", false, 0, 0, 0 },
+		{ "\x95\xa4" "blue\x05\x90\x07\xa3rot", false, 0, 0, 0 },
+		{ "\x92\xa4" "blue\x05", false, 0, 0, 0 },
+		{ "\x93\xa4" "Blue\x05\x90", false, 0, 0, 0 },
+		{ "\x93\xa3" "blu\x05\x90", false, 0, 0, 0 },
+		{ "\x93\x01\x05\x90", false, 0, 0, 0 },
+		{ "\x93\xc0\x05\x90", false, 0, 0, 0 },
+		{ "\x93\xa4" "blue\x05\x80", false, 0, 0, 0 },
+		{ "\x93\xa4" "blue\x05\xc0", false, 0, 0, 0 },
+		{ "\x94\xa4" "blue\x05\x90\xa1" "7", false, 0, 0, 0 },
+		{ "\x80", false, 0, 0, 0 },
+		{ "\x90", false, 0, 0, 0 },
+	};
+	struct rpc_document d;
+	struct buffer b;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned colour = 9, optional = 9;
+		const struct rpc_value *list;
+		uint64_t n, end = 0;
+		bool good;
+
+		assert_int_equal(rpc_document_read(&d, cases[i].in,
+		    strlen(cases[i].in)), RC_OK);
+		good = rpc_unpack_list(d.root,
+		    RPC_WANT_NAME("colour", colours, &colour),
+		    RPC_WANT_U64("n", &n), RPC_WANT_LIST("list", &list),
+		    RPC_MAY_U64("end", &end),
+		    RPC_MAY_NAME("optional", colours, &optional));
+		assert_int_equal(good, cases[i].good);
+		if (good) {
+			assert_int_equal(n, 5);
+			assert_int_equal(colour, cases[i].colour);
+			assert_int_equal(optional, cases[i].optional);
+			assert_int_equal(end, cases[i].end);
+		}
+		rpc_document_fini(&d);
+	}
+	buffer_init(&b, 0, false);
+	rpc_pack_list(&b, RPC_STR("colour", "red"), RPC_U64("n", 5),
+	    RPC_RAW("list", SPAN_LIT("\x90")), RPC_MAYBE_U64("end", 0),
+	    RPC_MAYBE_U64("end", 7));
+	assert_int_equal(buffer_len(&b), 9);
+	assert_memory_equal(buffer_data(&b), "\x95\xa3red\x05\x90\xc0\x07",
+	    9);
+	buffer_fini(&b);
+}
+
+/* A map that is scanned says what one that was unpacked says; wrong types are
+ * absent there. */
+static void
+test_scan_reads_as_unpack(void **state)
+{
+	static const struct {
+		struct span	in;
+		bool		good;
+		uint64_t	n;
+		const char	*text;
+	} cases[] = {
+		{ SPAN_LIT("\x82\xa1n\x05\xa1t\xa2" "hi"), true, 5, "hi" },
+		{ SPAN_LIT("\x82\xa1t\xc4\x02" "hi\xa1n\xcd\x01\x00"), true,
+		    256, "hi" },
+		{ SPAN_LIT("\xde\x00\x02\xa1t\xd9\x01" "h\xd9\x01n\xd3\0\0\0"
+		    "\0\0\0\0\x09"), true, 9, "h" },
+		{ SPAN_LIT("\x82\xa1x\x93\x01\x91\x81\xa1n\x06\xc0\xa1n\x05"),
+		    true, 5, "" },
+		{ SPAN_LIT("\x82\xa1n\x05\xa1n\x06"), true, 5, "" },
+		{ SPAN_LIT("\x82\xa1n\x05\xa1t\xc0"), true, 5, "" },
+		{ SPAN_LIT("\x81\xa1n\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
+		    true, UINT64_MAX, "" },
+		{ SPAN_LIT("\x81\xa1t\xa1h"), false, 0, "" },
+		{ SPAN_LIT("\x81\xa1n\xff"), false, 0, "" },
+		{ SPAN_LIT("\x81\xa1n\xd0\x80"), false, 0, "" },
+		{ SPAN_LIT("\x81\xa1n\xca\0\0\0\0"), false, 0, "" },
+		{ SPAN_LIT("\x82\xa1n\xa1" "5\xa1n\x05"), false, 0, "" },
+		{ SPAN_LIT("\x80"), false, 0, "" },
+		{ SPAN_LIT("\x91\x05"), false, 0, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *mem = exact(cases[i].in.p, cases[i].in.len);
+		const struct span in = { mem, cases[i].in.len };
+		struct span text = { NULL, 0 }, same = { NULL, 0 };
+		uint64_t n = 0, m = 0;
+		struct rpc_document d;
+
+		assert_int_equal(rpc_scan(in, RPC_WANT_U64("n", &n),
+		    RPC_MAY_BYTES("t", &text)), cases[i].good);
+		assert_int_equal(rpc_document_read(&d, in.p, in.len), RC_OK);
+		assert_int_equal(rpc_unpack(d.root, RPC_WANT_U64("n", &m),
+		    RPC_MAY_BYTES("t", &same)), cases[i].good);
+		if (cases[i].good) {
+			assert_true(n == cases[i].n && m == n);
+			assert_true(span_eq_str(text, cases[i].text));
+			assert_true(span_eq(text, same));
+		}
+		rpc_document_fini(&d);
+		/* Cut anywhere, or with something behind it: no map. */
+		for (size_t len = 0; len < in.len; len++) {
+			char *cut = exact(in.p, len);
+
+			assert_false(rpc_scan(((struct span){ cut, len }),
+			    RPC_MAY_U64("n", &n)));
+			free(cut);
+		}
+		free(mem);
+	}
+	assert_false(rpc_scan(SPAN_LIT("\x80\xc0"), RPC_MAY_U64("n",
+	    &(uint64_t){ 0 })));
+	assert_false(rpc_scan(SPAN_LIT("\x81\x01\x02"), RPC_MAY_U64("n",
+	    &(uint64_t){ 0 })));
+	assert_false(rpc_scan(SPAN_LIT("\xdf\xff\xff\xff\xff"),
+	    RPC_MAY_U64("n", &(uint64_t){ 0 })));
+}
+
+/* A head of fixed length is the head of an array like any other. */
+static void
+test_array_head_of_fixed_length(void **state)
+{
+	static const size_t counts[] = { 0, 1, 15, 16, 255, 65536 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		size_t len = RPC_ARRAY_HEAD_BYTES + counts[i];
+		char *mem = calloc(1, len);
+		struct rpc_document d;
+
+		assert_non_null(mem);
+		rpc_write_array_head(mem, counts[i]);
+		assert_int_equal(rpc_document_read(&d, mem, len), RC_OK);
+		assert_int_equal(rpc_array_len(d.root), counts[i]);
+		rpc_document_fini(&d);
+		free(mem);
+	}
+}
+
 int
 main(void)
 {
@@ -438,6 +640,10 @@ main(void)
 		cmocka_unit_test(test_numbers_come_back),
 		cmocka_unit_test(test_accessors_refuse_other_types),
 		cmocka_unit_test(test_extent_of_one_value_among_others),
+		cmocka_unit_test(test_small_maps),
+		cmocka_unit_test(test_small_lists),
+		cmocka_unit_test(test_scan_reads_as_unpack),
+		cmocka_unit_test(test_array_head_of_fixed_length),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -26,6 +26,36 @@ on_ready(void *arg)
 }
 
 static void
+greet(struct engine *e, uint64_t id)
+{
+	struct buffer body;
+
+	e->greeted = true;
+	e->greeting_id = id;
+	buffer_init(&body, 0, false);
+	rpc_pack(&body, RPC_BIN("challenge", ENGINE_CHALLENGE,
+	    strlen(ENGINE_CHALLENGE)), RPC_BOOL("every_call", e->every_call));
+	engine_reply(e, id, RPC_STATUS_OK, &body, false);
+	buffer_fini(&body);
+}
+
+static void
+take_call(struct engine *e, const struct rpc_call_frame *f, struct span payload)
+{
+	if (!e->greeted && !e->own_challenge) {
+		assert_true(span_eq_str(f->op, "Challenge"));
+		greet(e, f->id);
+		return;
+	}
+	assert_true(e->n_seen < ENGINE_SEEN_MAX);
+	e->seen_id[e->n_seen] = f->id;
+	assert_true(span_copy(f->op, e->seen_op[e->n_seen], 32));
+	e->n_seen++;
+	if (e->on_call != NULL)
+		e->on_call(e, f, payload);
+}
+
+static void
 on_input(void *arg)
 {
 	struct engine *e = arg;
@@ -43,12 +73,7 @@ on_input(void *arg)
 			return;
 		}
 		assert_int_equal(rpc_call_frame_read(&f, payload), RC_OK);
-		assert_true(e->n_seen < ENGINE_SEEN_MAX);
-		e->seen_id[e->n_seen] = f.id;
-		assert_true(span_copy(f.op, e->seen_op[e->n_seen], 32));
-		e->n_seen++;
-		if (e->on_call != NULL)
-			e->on_call(e, &f, payload);
+		take_call(e, &f, payload);
 		rpc_call_frame_fini(&f);
 		if (e->stream != NULL)
 			buffer_consume(in, used);
@@ -102,6 +127,7 @@ on_accept(evutil_socket_t listen_fd, short what, void *arg)
 		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF,
 		    &e->send_buffer_bytes, sizeof(e->send_buffer_bytes)), 0);
 	assert_null(e->stream);
+	e->greeted = false;
 	e->stream = net_stream_accept(e->loop, fd, e->server_ctx, &ops, e);
 }
 

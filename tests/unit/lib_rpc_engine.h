@@ -24,6 +24,13 @@ struct engine {
 	bool			accepted;
 	bool			gone;		/* the link closed its side */
 
+	/* The link's first call is answered by itself and not among those
+	 * below, unless the test wants it. */
+	bool			own_challenge;	/* it is in on_call's hands */
+	bool			every_call;	/* calls are to be signed */
+	bool			greeted;	/* the link knows */
+	uint64_t		greeting_id;	/* of that first call */
+
 	/* Calls that came, by order. */
 	size_t			n_seen;
 	uint64_t		seen_id[ENGINE_SEEN_MAX];
@@ -49,6 +56,8 @@ void engine_reply(struct engine *, uint64_t id, enum rpc_status,
 void engine_send(struct engine *, const void *, size_t len);
 /* Cut the link now. */
 void engine_cut(struct engine *);
+
+#define ENGINE_CHALLENGE	"the first challenge of the link "	/* 32 */
 
 /* The last call with this op: its id, or 0. */
 uint64_t engine_seen_id(const struct engine *, const char *op);

@@ -221,6 +221,71 @@ test_no_handshake_in_time(void **state)
 	world_end(&w);
 }
 
+/* Shaken hands and then nothing: that is no link. */
+static void
+test_no_challenge_in_time(void **state)
+{
+	struct world w;
+	struct rpc_link_config cfg;
+
+	(void)state;
+	world_open(&w, "relay://link/engine/e1");
+	w.engine.own_challenge = true;
+	cfg = engine_link_config(&w.engine);
+	cfg.connect_ms = 200;
+	w.link = rpc_link_open(w.engine.loop, &cfg, &link_ops, &w);
+	loop_until_count(w.engine.loop, &w.engine.n_seen, 1);
+	assert_false(rpc_link_is_up(w.link));
+	loop_until(w.engine.loop, &w.down);
+	assert_string_equal(w.why, "no link in time");
+	assert_false(w.up);
+	world_end(&w);
+}
+
+/* ---- before it is up ---- */
+
+static void
+world_ask(struct world *w)
+{
+	world_open(w, "relay://link/engine/e1");
+	w->engine.own_challenge = true;
+	world_link(w, 0);
+	loop_until_count(w->engine.loop, &w->engine.n_seen, 1);
+}
+
+static void
+test_lost_while_it_asks(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_ask(&w);
+	engine_cut(&w.engine);
+	loop_until(w.engine.loop, &w.down);
+	world_end(&w);
+	/* an answer in pieces is none */
+	world_ask(&w);
+	engine_reply(&w.engine, w.engine.seen_id[0], RPC_STATUS_OK, NULL, true);
+	loop_until(w.engine.loop, &w.down);
+	assert_string_equal(w.why, "the engine's challenge cannot be used");
+	assert_false(w.up);
+	world_end(&w);
+}
+
+static void
+test_closed_while_it_asks(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_ask(&w);
+	rpc_link_close(&w.link);
+	loop_until(w.engine.loop, &w.engine.gone);
+	assert_false(w.up);
+	assert_false(w.down);
+	world_end(&w);
+}
+
 /* ---- lies ---- */
 
 static void
@@ -267,13 +332,13 @@ test_broken_replies(void **state)
 		enum rc		a;
 	} cases[] = {
 		/* `more` is missing; the id is a's */
-		{ SPAN_LIT("\0\0\0\x07\x94\x01\x01\xa2ok\x80"),
+		{ SPAN_LIT("\0\0\0\x07\x94\x01\x02\xa2ok\x80"),
 		    "the engine sent a broken reply", RC_SYNTAX },
 		/* another version */
-		{ SPAN_LIT("\0\0\0\x08\x95\x02\x01\xa2ok\x80\xc2"),
+		{ SPAN_LIT("\0\0\0\x08\x95\x02\x02\xa2ok\x80\xc2"),
 		    "the engine sent a broken reply", RC_SYNTAX },
 		/* a hostile body behind a good id */
-		{ SPAN_LIT("\0\0\0\x0b\x95\x01\x01\xa2ok\xdd\xff\xff\xff\xff"),
+		{ SPAN_LIT("\0\0\0\x0b\x95\x01\x02\xa2ok\xdd\xff\xff\xff\xff"),
 		    "the engine sent a broken reply", RC_SYNTAX },
 		/* no id to be read */
 		{ SPAN_LIT("\0\0\0\x01\xc1"),
@@ -293,7 +358,7 @@ test_broken_replies(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		world_begin(&w, 0);
-		assert_int_equal(w.a.id, 1);
+		assert_int_equal(w.a.id, 2);
 		engine_send(&w.engine, cases[i].in.p, cases[i].in.len);
 		/* What follows a broken frame is not believed. */
 		engine_reply(&w.engine, w.b.id, RPC_STATUS_OK, NULL, false);
@@ -592,7 +657,7 @@ test_close_from_a_broken_reply(void **state)
 	(void)state;
 	world_begin(&w, 0);
 	w.a.closes = true;
-	engine_send(&w.engine, "\0\0\0\x07\x94\x01\x01\xa2ok\x80", 11);
+	engine_send(&w.engine, "\0\0\0\x07\x94\x01\x02\xa2ok\x80", 11);
 	loop_until(w.engine.loop, &w.a.done);
 	assert_int_equal(w.a.rc, RC_SYNTAX);
 	assert_int_equal(w.a.n, 1);
@@ -625,6 +690,9 @@ main(void)
 		cmocka_unit_test(test_foreign_authority),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_no_handshake_in_time),
+		cmocka_unit_test(test_no_challenge_in_time),
+		cmocka_unit_test(test_lost_while_it_asks),
+		cmocka_unit_test(test_closed_while_it_asks),
 		cmocka_unit_test(test_reply_to_nothing),
 		cmocka_unit_test(test_second_answer),
 		cmocka_unit_test(test_broken_replies),

@@ -194,12 +194,13 @@ test_large_call_through_a_tiny_buffer(void **state)
 	buffer_init(&body, 0, false);
 	buffer_init(&x.payload, 0, false);
 	put_noise(&body, LARGE_BYTES);
-	assert_int_equal(rpc_call_frame_write(&x.payload, 1, RPC_OP_ENCRYPT,
+	assert_int_equal(rpc_call_frame_write(&x.payload,
+	    rpc_link_next_id(l), RPC_OP_ENCRYPT,
 	    (struct span){ buffer_data(&body), buffer_len(&body) },
 	    (struct span){ NULL, 0 }), RC_OK);
 	assert_int_equal(rpc_link_call(l, RPC_OP_ENCRYPT, &body, 0, on_reply,
 	    &large, &large.id), RC_OK);
-	assert_int_equal(large.id, 1);
+	assert_true(large.id > e.greeting_id);
 	assert_int_equal(buffer_len(&body), 0);
 	for (size_t i = 0; i < 8; i++) {
 		for (int turn = 0; turn < 4; turn++)
@@ -444,6 +445,52 @@ check_signature(struct engine *e, const struct rpc_call_frame *f,
 	engine_reply(e, f->id, RPC_STATUS_OK, NULL, false);
 }
 
+/* Each call that comes, but Cancel, is signed over the first challenge. */
+static void
+check_every_signature(struct engine *e, const struct rpc_call_frame *f,
+    struct span payload)
+{
+	EVP_PKEY *key = X509_get0_pubkey(SSL_get0_peer_certificate(
+	    net_stream_ssl(e->stream)));
+	unsigned *n = e->arg;
+
+	(void)payload;
+	if (span_eq_str(f->op, "Cancel") || span_eq_str(f->op, "Challenge")) {
+		assert_int_equal(f->signature.len, 0);
+	} else if (span_eq_str(f->op, "CreateKey")) {
+		assert_int_equal(rpc_verify(key, (struct span){ challenge,
+		    sizeof(challenge) }, f->signed_part, f->signature), RC_OK);
+	} else {
+		assert_int_equal(rpc_verify(key, span_of(ENGINE_CHALLENGE),
+		    f->signed_part, f->signature), RC_OK);
+		++*n;
+	}
+	if (!span_eq_str(f->op, "Encrypt"))
+		engine_reply(e, f->id, RPC_STATUS_OK, NULL, false);
+}
+
+static void
+sign_and_call(struct rpc_link *l, struct engine *e, enum rpc_op op,
+    struct asker *a)
+{
+	struct buffer body, part, signature;
+
+	buffer_init(&body, 0, false);
+	buffer_init(&part, 0, false);
+	buffer_init(&signature, 0, false);
+	rpc_signed_part(&part, rpc_link_next_id(l), op, SPAN_LIT(""));
+	assert_int_equal(rpc_sign(SSL_CTX_get0_privatekey(e->client_ctx),
+	    (struct span){ challenge, sizeof(challenge) },
+	    (struct span){ buffer_data(&part), buffer_len(&part) },
+	    &signature), RC_OK);
+	assert_int_equal(rpc_link_call_signed(l, op, &body,
+	    (struct span){ buffer_data(&signature), buffer_len(&signature) },
+	    0, on_reply, a, &a->id), RC_OK);
+	buffer_fini(&body);
+	buffer_fini(&part);
+	buffer_fini(&signature);
+}
+
 static void
 test_signed_call(void **state)
 {
@@ -451,7 +498,6 @@ test_signed_call(void **state)
 	struct asker a = { 0 };
 	struct rpc_link_config cfg;
 	struct rpc_link *l;
-	struct buffer body, part, signature;
 	struct engine e;
 
 	(void)state;
@@ -459,28 +505,127 @@ test_signed_call(void **state)
 	e.on_call = check_signature;
 	cfg = engine_link_config(&e);
 	l = link_up(&e, &cfg, &o);
-	buffer_init(&body, 0, false);
-	buffer_init(&part, 0, false);
-	buffer_init(&signature, 0, false);
-	rpc_put_map(&body, 1);
-	rpc_put_str(&body, "app");
-	rpc_put_str(&body, "app_1");
-	rpc_signed_part(&part, rpc_link_next_id(l), RPC_OP_CREATE_KEY,
-	    (struct span){ buffer_data(&body), buffer_len(&body) });
-	assert_int_equal(rpc_sign(SSL_CTX_get0_privatekey(e.client_ctx),
-	    (struct span){ challenge, sizeof(challenge) },
-	    (struct span){ buffer_data(&part), buffer_len(&part) },
-	    &signature), RC_OK);
-	assert_int_equal(rpc_link_call_signed(l, RPC_OP_CREATE_KEY, &body,
-	    (struct span){ buffer_data(&signature), buffer_len(&signature) },
-	    0, on_reply, &a, &a.id), RC_OK);
+	sign_and_call(l, &e, RPC_OP_CREATE_KEY, &a);
 	loop_until(e.loop, &a.done);
 	assert_int_equal(a.rc, RC_OK);
 	rpc_link_close(&l);
-	buffer_fini(&body);
-	buffer_fini(&part);
-	buffer_fini(&signature);
 	engine_stop(&e);
+}
+
+static void
+test_every_call_is_signed_when_the_engine_wants_it(void **state)
+{
+	struct owner o = { 0 };
+	struct asker small[3] = { 0 }, large = { 0 }, asked = { 0 }, fresh = { 0 };
+	struct rpc_link_config cfg;
+	struct rpc_link *l;
+	struct buffer body;
+	struct engine e;
+	unsigned n = 0;
+
+	(void)state;
+	engine_start(&e, "relay://link/engine/e1");
+	e.every_call = true;
+	e.on_call = check_every_signature;
+	e.arg = &n;
+	cfg = engine_link_config(&e);
+	l = link_up(&e, &cfg, &o);
+	for (size_t i = 0; i < 3; i++)
+		call_number(l, &small[i], i, 0);
+	buffer_init(&body, 0, true);
+	put_noise(&body, LARGE_BYTES);
+	assert_int_equal(rpc_link_call(l, RPC_OP_ENCRYPT, &body, 0, on_reply,
+	    &large, &large.id), RC_OK);
+	assert_int_equal(buffer_len(&body), 0);
+	rpc_link_cancel(l, large.id);
+	assert_int_equal(rpc_link_call(l, RPC_OP_CHALLENGE, &body, 0, on_reply,
+	    &asked, &asked.id), RC_OK);
+	sign_and_call(l, &e, RPC_OP_CREATE_KEY, &fresh);
+	loop_until(e.loop, &fresh.done);
+	assert_int_equal(n, 4);
+	for (size_t i = 1; i < e.n_seen; i++)
+		assert_true(e.seen_id[i] > e.seen_id[i - 1]);
+	assert_false(o.down);
+	rpc_link_close(&l);
+	buffer_fini(&body);
+	engine_stop(&e);
+}
+
+/* An engine that knows no Challenge from us, or says nothing of signatures. */
+struct greeting {
+	enum rpc_status	status;
+	struct span	body;
+	const char	*why;		/* NULL: the link comes up */
+};
+
+static void
+answer_greeting(struct engine *e, const struct rpc_call_frame *f,
+    struct span payload)
+{
+	const struct greeting *g = e->arg;
+	struct buffer body;
+
+	(void)payload;
+	assert_int_equal(f->signature.len, 0);
+	if (!span_eq_str(f->op, "Challenge")) {
+		engine_reply(e, f->id, RPC_STATUS_OK, NULL, false);
+		return;
+	}
+	buffer_init(&body, 0, false);
+	buffer_put(&body, g->body.p, g->body.len);
+	engine_reply(e, f->id, g->status, g->body.len != 0 ? &body : NULL, false);
+	buffer_fini(&body);
+}
+
+#define THE_CHALLENGE	"\xa9" "challenge\xc4\x20" ENGINE_CHALLENGE
+static const struct greeting greetings[] = {
+	{ RPC_STATUS_NOT_ALLOWED, { NULL, 0 }, NULL },
+	{ RPC_STATUS_UNKNOWN_OP, { NULL, 0 }, NULL },
+	{ RPC_STATUS_OK, SPAN_LIT("\x81" THE_CHALLENGE), NULL },
+	{ RPC_STATUS_OK, SPAN_LIT("\x82" THE_CHALLENGE "\xaa" "every_call\xc2"),
+	    NULL },
+	{ RPC_STATUS_OK, SPAN_LIT("\x80"), "challenge cannot be used" },
+	{ RPC_STATUS_OK, SPAN_LIT("\x81\xa9" "challenge\xc4\x03" "abc"),
+	    "challenge cannot be used" },
+	{ RPC_STATUS_OK, SPAN_LIT("\x81\xaa" "every_call\xc3"),
+	    "challenge cannot be used" },
+	{ RPC_STATUS_INTERNAL, { NULL, 0 }, "challenge cannot be used" },
+	{ RPC_STATUS_OVERLOADED, { NULL, 0 }, "challenge cannot be used" },
+};
+
+static void
+test_what_the_engine_says_of_signatures(void **state)
+{
+	struct rpc_link_config cfg;
+	struct rpc_link *l;
+	struct engine e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(greetings) / sizeof(greetings[0]); i++) {
+		struct greeting g = greetings[i];
+		struct owner o = { 0 };
+		struct asker a = { 0 };
+
+		engine_start(&e, "relay://link/engine/e1");
+		e.own_challenge = true;
+		e.on_call = answer_greeting;
+		e.arg = &g;
+		cfg = engine_link_config(&e);
+		l = rpc_link_open(e.loop, &cfg, &link_ops, &o);
+		loop_until(e.loop, g.why == NULL ? &o.up : &o.down);
+		if (g.why == NULL) {
+			call_number(l, &a, 1, 0);
+			loop_until(e.loop, &a.done);
+			assert_int_equal(a.rc, RC_OK);
+		} else {
+			assert_false(o.up);
+			assert_non_null(strstr(o.why, g.why));
+		}
+		assert_int_equal(e.seen_id[0], 1);
+		assert_string_equal(e.seen_op[0], "Challenge");
+		rpc_link_close(&l);
+		engine_stop(&e);
+	}
 }
 
 /* ---- sent ---- */
@@ -526,7 +671,7 @@ test_sent_is_told_when_the_link_is_lost(void **state)
 	assert_int_equal(rpc_link_call(l, RPC_OP_PING, &body, 0, on_reply,
 	    &small, &small.id), RC_UNAVAILABLE);
 	assert_int_equal(buffer_len(&body), 1);
-	rpc_link_cancel(l, 1);
+	rpc_link_cancel(l, large.id);
 	rpc_link_close(&l);
 	buffer_fini(&body);
 	engine_stop(&e);
@@ -542,6 +687,8 @@ main(void)
 		cmocka_unit_test(test_replies_in_any_order_and_interleaved),
 		cmocka_unit_test(test_limits_keep_the_body_and_send_nothing),
 		cmocka_unit_test(test_signed_call),
+		cmocka_unit_test(test_every_call_is_signed_when_the_engine_wants_it),
+		cmocka_unit_test(test_what_the_engine_says_of_signatures),
 		cmocka_unit_test(test_sent_is_told_when_the_link_is_lost),
 	};
 

@@ -283,6 +283,76 @@ test_decrypt_comes_back(void **state)
 	}
 }
 
+static void
+test_rewrap(void **state)
+{
+	struct buffer *b = *state;
+	struct rpc_rewrap r = { .app = SPAN_LIT("app_1"),
+	    .curve = RPC_CURVE_K1, .n_tokens = 2 }, got;
+	struct span token;
+
+	rpc_rewrap_put(b, &r);
+	assert_int_equal(rpc_decrypt_put_token(b, SPAN_LIT("ev:1"),
+	    SPAN_LIT("")), RC_OK);
+	assert_int_equal(rpc_decrypt_put_token(b, SPAN_LIT("ev:2"),
+	    SPAN_LIT("pci")), RC_OK);
+	assert_int_equal(rpc_rewrap_read(reread(b), &got), RC_OK);
+	assert_true(span_eq(got.app, r.app));
+	assert_int_equal(got.curve, RPC_CURVE_K1);
+	assert_int_equal(got.n_tokens, 2);
+	assert_int_equal(rpc_rewrap_token_at(&got, 0, &token), RC_OK);
+	assert_true(span_eq_str(token, "ev:1"));
+	/* The role is the old token's, and not the caller's to choose. */
+	assert_int_equal(rpc_rewrap_token_at(&got, 1, &token), RC_SYNTAX);
+	assert_int_equal(rpc_rewrap_token_at(&got, 2, &token), RC_SYNTAX);
+	for (int missing = 0; missing < 5; missing++) {
+		buffer_clear(b);
+		rpc_put_map(b, missing < 3 ? 2 : 3);
+		if (missing != 0) {
+			rpc_put_str(b, "app");
+			rpc_put_str(b, missing == 3 ? "" : "app_1");
+		}
+		if (missing != 1) {
+			rpc_put_str(b, "curve");
+			rpc_put_str(b, missing == 4 ? "p256" : "r1");
+		}
+		if (missing != 2) {
+			rpc_put_str(b, "tokens");
+			rpc_put_array(b, 0);
+		}
+		assert_int_equal(rpc_rewrap_read(reread(b), &got), RC_SYNTAX);
+	}
+}
+
+static void
+test_rewrapped(void **state)
+{
+	struct buffer *b = *state;
+	const struct rpc_value *v;
+	struct rpc_rewrapped got;
+
+	rpc_put_array(b, 5);
+	assert_int_equal(rpc_rewrapped_put_head(b, RPC_OPEN_OK, 4), RC_OK);
+	buffer_put(b, "ev:1", 4);
+	for (int i = 0; i < 2; i++)	/* the second one is a value lost */
+		assert_int_equal(rpc_rewrapped_put_head(b, i == 0 ?
+		    RPC_OPEN_DEBUG : RPC_OPEN_OK, 0), RC_OK);
+	rpc_put_array(b, 2);
+	rpc_put_u64(b, RPC_OPEN_OTHER_ROLE + 1);
+	rpc_put_bin(b, SPAN_LIT(""));
+	rpc_put_array(b, 1);
+	rpc_put_u64(b, RPC_OPEN_OK);
+	v = reread(b);
+	assert_int_equal(rpc_rewrapped_at(v, 0, &got), RC_OK);
+	assert_int_equal(got.status, RPC_OPEN_OK);
+	assert_true(span_eq_str(got.token, "ev:1"));
+	assert_int_equal(rpc_rewrapped_at(v, 1, &got), RC_OK);
+	assert_int_equal(got.status, RPC_OPEN_DEBUG);
+	assert_int_equal(got.token.len, 0);
+	for (size_t i = 2; i < 6; i++)
+		assert_int_equal(rpc_rewrapped_at(v, i, &got), RC_SYNTAX);
+}
+
 /* {[app], [apiKey], place: {kind, [address]}, tokens} */
 static enum rc
 decrypt_read_with(struct buffer *b, bool app, bool key, const char *kind,
@@ -347,7 +417,7 @@ test_opened_results(void **state)
 	} broken[] = {
 		{ SPAN_LIT("\x93\x00\x00\xa0"), RC_OK },
 		{ SPAN_LIT("\x93\x00\x00\xc0"), RC_SYNTAX },
-		{ SPAN_LIT("\x93\x06\x00\xa0"), RC_SYNTAX },
+		{ SPAN_LIT("\x93\x07\x00\xa0"), RC_SYNTAX },
 		{ SPAN_LIT("\x93\x00\x04\xa0"), RC_SYNTAX },
 		{ SPAN_LIT("\x92\x00\x00"), RC_SYNTAX },
 		{ SPAN_LIT("\x93\x02\x00\xc0"), RC_OK },
@@ -356,8 +426,8 @@ test_opened_results(void **state)
 	struct buffer *b = *state;
 	struct rpc_opened o;
 
-	rpc_put_array(b, 6);
-	for (unsigned i = 0; i < 6; i++) {
+	rpc_put_array(b, RPC_OPEN_OTHER_ROLE + 1);
+	for (unsigned i = 0; i <= RPC_OPEN_OTHER_ROLE; i++) {
 		bool ok = i == RPC_OPEN_OK;
 
 		assert_int_equal(rpc_opened_put_head(b,
@@ -368,12 +438,12 @@ test_opened_results(void **state)
 			buffer_puts(b, "1.0");
 	}
 	(void)reread(b);
-	for (unsigned i = 0; i < 6; i++) {
+	for (unsigned i = 0; i <= RPC_OPEN_OTHER_ROLE; i++) {
 		assert_int_equal(rpc_opened_at(doc.root, i, &o), RC_OK);
 		assert_int_equal(o.status, i);
 		assert_int_equal(o.bytes.len, i == RPC_OPEN_OK ? 3 : 0);
 	}
-	assert_int_equal(rpc_opened_at(doc.root, 6, &o), RC_SYNTAX);
+	assert_int_equal(rpc_opened_at(doc.root, RPC_OPEN_OTHER_ROLE + 1, &o), RC_SYNTAX);
 	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
 		assert_int_equal(rpc_opened_at(only(b, broken[i].in), 0, &o),
 		    broken[i].want);
@@ -508,6 +578,8 @@ main(void)
 		TEST(test_decrypt_comes_back),
 		TEST(test_decrypt_says_whose_and_where),
 		TEST(test_opened_results),
+		TEST(test_rewrap),
+		TEST(test_rewrapped),
 		TEST(test_too_long_for_any_frame),
 		TEST(test_authenticate_call),
 		TEST(test_authenticated),

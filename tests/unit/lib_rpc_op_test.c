@@ -36,7 +36,8 @@ static void
 test_what_changes_key_state_is_signed_and_admin(void **state)
 {
 	static const char *const change[] = {
-		"CreateApp", "CreateKey", "RevokeKey"
+		"CreateApp", "CreateKey", "RevokeKey", "RotateKeys",
+		"ActivateKey", "RetireKey", "DestroyKey", "SetRoles", "Rewrap"
 	};
 
 	(void)state;
@@ -60,24 +61,64 @@ test_permissions(void **state)
 		const char	*name;
 		unsigned	roles;
 		bool		before_ready;
+		size_t		max_bytes;
 	} want[] = {
-		{ "Ping", RPC_ROLE_ANY, true },
-		{ "GetStatistics", RPC_ROLE_ANY, true },
-		{ "Encrypt", RPC_ROLE_WORKER | RPC_ROLE_ADMIN | RPC_ROLE_FEED,
-		    false },
-		{ "Decrypt", RPC_ROLE_WORKER | RPC_ROLE_ADMIN, false },
-		{ "Authenticate", RPC_ROLE_WORKER | RPC_ROLE_FEED, false },
-		{ "PublicKeys", RPC_ROLE_WORKER, false },
-		{ "Cancel", RPC_ROLE_ANY, true },
-		{ "LoadRecords", RPC_ROLE_HELPER, true },
-		{ "Checksum", RPC_ROLE_HELPER, true },
-		{ "SetReady", RPC_ROLE_HELPER, true },
-		{ "ListApps", RPC_ROLE_ADMIN, false },
-		{ "ListKeys", RPC_ROLE_ADMIN, false },
-		{ "Challenge", RPC_ROLE_ADMIN, false },
-		{ "CreateApp", RPC_ROLE_ADMIN, false },
-		{ "CreateKey", RPC_ROLE_ADMIN, false },
-		{ "RevokeKey", RPC_ROLE_ADMIN, false },
+		{ "Ping", RPC_ROLE_ANY, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "GetStatistics", RPC_ROLE_ANY, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "Encrypt", RPC_ROLE_WORKER | RPC_ROLE_ADMIN | RPC_ROLE_FEED, false,
+		    RPC_FRAME_BYTES_MAX },
+		{ "Decrypt", RPC_ROLE_WORKER | RPC_ROLE_ADMIN, false,
+		    RPC_FRAME_BYTES_MAX },
+		{ "Authenticate", RPC_ROLE_WORKER | RPC_ROLE_FEED, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "PublicKeys", RPC_ROLE_WORKER, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "Cancel", RPC_ROLE_ANY, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "LoadRecords", RPC_ROLE_HELPER, true,
+		    RPC_FRAME_BYTES_MAX },
+		{ "Checksum", RPC_ROLE_HELPER, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "SetReady", RPC_ROLE_HELPER, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "SetDraining", RPC_ROLE_HELPER, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "Reseal", RPC_ROLE_HELPER, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "Unlock", RPC_ROLE_HELPER, true,
+		    RPC_FRAME_BYTES_MAX },
+		{ "Attest", RPC_ROLE_ANY, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "ListApps", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "ListKeys", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "ListPairs", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "ListRoles", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "Challenge", RPC_ROLE_ANY, true,
+		    RPC_SMALL_BYTES_MAX },
+		{ "CreateApp", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "CreateKey", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "RevokeKey", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "RotateKeys", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "ActivateKey", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "RetireKey", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "DestroyKey", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "SetRoles", RPC_ROLE_ADMIN, false,
+		    RPC_ROLES_BYTES_MAX },
+		{ "Rewrap", RPC_ROLE_ADMIN, false,
+		    RPC_FRAME_BYTES_MAX },
 	};
 
 	(void)state;
@@ -89,6 +130,8 @@ test_permissions(void **state)
 		assert_non_null(info);
 		assert_int_equal(info->roles, want[i].roles);
 		assert_int_equal(info->before_ready, want[i].before_ready);
+		assert_int_equal(info->max_bytes, want[i].max_bytes);
+		assert_int_equal(info->once, info->op == RPC_OP_UNLOCK);
 	}
 }
 

@@ -59,7 +59,7 @@ static void
 test_header_bytes(void **state)
 {
 	static const char want[] =
-	    "RLYR\x01\x06" "app_ab" "\x00\x00\x00\x00\x00\x00\x01\x02";
+	    "RLYR\x02\x06" "app_ab" "\x00\x00\x00\x00\x00\x00\x01\x02";
 	struct buffer b;
 
 	(void)state;
@@ -77,7 +77,9 @@ test_header_refused(void **state)
 #define V1	"\0\0\0\0\0\0\0\x01"
 	static const struct span cases[] = {
 		SPAN_LIT("RLYX\x01\x06" "app_ab" V1 TAIL),
-		SPAN_LIT("RLYR\x02\x06" "app_ab" V1 TAIL),
+		SPAN_LIT("RLYR\x03\x06" "app_ab" V1 TAIL),
+		SPAN_LIT("RLYR\x00\x06" "app_ab" V1 TAIL),
+		SPAN_LIT("RLYR\x82\x06" "app_ab" V1 TAIL),
 		SPAN_LIT("RLYR\x01\x06" "app_ab" "\0\0\0\0\0\0\0\0" TAIL),
 		SPAN_LIT("RLYR\x01\x06" "app_aB" V1 TAIL),
 		SPAN_LIT("RLYR\x01\x06" "app_a/" V1 TAIL),
@@ -97,6 +99,10 @@ test_header_refused(void **state)
 		    RC_SYNTAX);
 	memcpy(large, "RLYR\x01\x06" "app_ab" V1, 20);
 	assert_int_equal(read_copy(large, RPC_RECORD_BYTES_MAX, &h), RC_OK);
+	assert_int_equal(h.format, RPC_RECORD_FORMAT_1);
+	large[4] = 2;
+	assert_int_equal(read_copy(large, RPC_RECORD_BYTES_MAX, &h), RC_OK);
+	assert_int_equal(h.format, RPC_RECORD_FORMAT_2);
 	assert_int_equal(read_copy(large, RPC_RECORD_BYTES_MAX + 1, &h),
 	    RC_SYNTAX);
 	free(large);

@@ -138,6 +138,28 @@ test_damaged_name(void **state)
 	stack_feed_down();
 }
 
+/* From what was last heard: Redis need not be there. */
+static void
+test_damaged_engine(void **state)
+{
+	static const char record[] =
+	    "{\"address\":\"e3-host.test:3443\",\"state\":\"ready\"}";
+	struct engine_entry e = { .name = "e3@h", .address = "e3-host.test:3443" };
+
+	(void)state;
+	stack_feed_up(false);
+	check_up();
+	assert_int_equal(engines_add(stack.feed.engines, &e), RC_OK);
+	feed_engines_write(&stack.feed);
+	assert_string_equal(stack_in_map("engines/e3@h"), record);
+	damage("e3-host.test");
+	assert_string_equal(stack_in_map("engines/e3@h"), "");
+	check_now();
+	assert_string_equal(stack_in_map("engines/e3@h"), record);
+	assert_int_equal(sync_damaged_count(stack.feed.index), 0);
+	stack_feed_down();
+}
+
 /* Nobody has another copy: the others serve, status names it, a put repairs
  * it.  Asking without end makes no more walks than may be. */
 static void
@@ -305,6 +327,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_damaged_record_is_read_again),
 		T(test_damaged_name),
+		T(test_damaged_engine),
 		T(test_damage_without_redis),
 		T(test_file_cut_short),
 		T(test_no_room),

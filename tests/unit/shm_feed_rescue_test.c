@@ -24,6 +24,7 @@
 #define RELAY								\
 	"{\"app\": \"app_0123456789ab\", \"destinationDomain\": \"o.test\", " \
 	"\"routes\": []}"
+#define ENGINE	"{\"address\":\"10.0.0.1:3443\",\"state\":\"ready\"}"
 #define PAGE		4096
 
 static char folder[64];
@@ -76,6 +77,8 @@ fill(void)
 		assert_int_equal(shm_map_put(m, key, SHM_KIND_RELAY,
 		    span_of(RELAY)), RC_OK);
 	}
+	assert_int_equal(shm_map_put(m, "engines/e3@h", SHM_KIND_ENGINE,
+	    span_of(ENGINE)), RC_OK);
 	assert_int_equal(shm_map_put(m, "sync/state", SHM_KIND_SYNC,
 	    span_of("{}")), RC_OK);
 	assert_int_equal(shm_map_write_commit(m, &epoch), RC_OK);
@@ -89,6 +92,21 @@ count(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 	assert_int_equal(rc, RC_OK);
 	assert_true(span_eq_str(r->payload, RELAY));
 	++*(unsigned *)arg;
+	return (true);
+}
+
+/* The engine's record is in the map since the last start. */
+static bool had_engine;
+
+static bool
+is_engine(void *arg, const char *key, enum rc rc, const struct shm_record *r)
+{
+	(void)arg;
+	assert_string_equal(key, "engines/e3@h");
+	assert_int_equal(rc, RC_OK);
+	assert_int_equal(r->kind, SHM_KIND_ENGINE);
+	assert_true(span_eq_str(r->payload, ENGINE));
+	had_engine = true;
 	return (true);
 }
 
@@ -107,6 +125,8 @@ start(bool want_replaced)
 	assert_int_equal(replaced, want_replaced);
 	assert_int_equal(shm_map_begin(m, &epoch), RC_OK);
 	assert_int_equal(shm_map_each(m, SHM_RELAYS, count, &n), RC_OK);
+	had_engine = false;
+	assert_int_equal(shm_map_each(m, SHM_ENGINES, is_engine, NULL), RC_OK);
 	shm_map_end(m);
 	shm_map_close(&m);
 	return (n);
@@ -141,7 +161,7 @@ static void
 test_one_bad_page(void **state)
 {
 	static char wrong[PAGE];
-	unsigned n, best = 0, pages = 0;
+	unsigned n, best = 0, pages = 0, engines = 0;
 	off_t size;
 	int fd;
 
@@ -159,11 +179,13 @@ test_one_bad_page(void **state)
 		n = start(true);
 		assert_int_equal(files("*.bad-*", false), 1);
 		assert_true(n < N_RELAYS);
+		engines += had_engine;
 		best = n > best ? n : best;
 		assert_int_equal(start(false), n);
 	}
 	assert_in_range(pages, 3, 1000);
 	assert_in_range(best, N_RELAYS / 2, N_RELAYS - 1);
+	assert_in_range(engines, 1, pages - 1);
 }
 
 static void

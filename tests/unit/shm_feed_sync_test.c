@@ -45,6 +45,9 @@ test_update_hints(void **state)
 		{ "egress app_000000000000", SYNC_HINT_OTHER, NULL },
 		{ "relay:apps app_000000000000", SYNC_HINT_OTHER, NULL },
 		{ "nodes n", SYNC_HINT_OTHER, NULL },
+		{ "engines e3@host.test", SYNC_HINT_ENGINES, NULL },
+		{ "relay:engines e3@host.test\n", SYNC_HINT_ENGINES, NULL },
+		{ "engines", SYNC_HINT_ALL, NULL },
 	};
 
 	(void)state;

@@ -33,6 +33,7 @@ test_round_trip(void **state)
 		{ SHM_KIND_RELAY, "" },
 		{ SHM_KIND_RELAY, "{\"app\":\"app_000000000000\"}\n" },
 		{ SHM_KIND_SYNC, "x" },
+		{ SHM_KIND_ENGINE, "{}" },
 	};
 
 	(void)state;

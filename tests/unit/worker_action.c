@@ -307,6 +307,7 @@ bench_begin(struct bench *b, const char *head, const char *body, size_t len)
 	    .head = &b->head,
 	    .body = &b->body,
 	    .syntax = b->syntax,
+	    .forbidden_fails = b->forbidden_fails,
 	    .pieces = b->pieces,
 	    .tx = &b->tx,
 	    .max_fields = b->max_fields,

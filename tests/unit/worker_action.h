@@ -82,6 +82,7 @@ struct bench {
 	/* Of the next job. */
 	enum rewrite_syntax	syntax;		/* JSON at first */
 	bool			pieces;
+	bool			forbidden_fails;
 	size_t			max_fields;
 	size_t			max_bytes;
 	size_t			may_reserve;

@@ -14,6 +14,7 @@
 
 #include "lib/base/fd.h"
 #include "lib/net/tls.h"
+#include "lib/rpc/sign.h"
 #include "tests/unit/test_certs.h"
 
 #define STALL_MS	10000
@@ -69,13 +70,28 @@ answer_ping(struct engine_link *l, uint64_t id)
 		return;
 	}
 	buffer_init(&body, 0, false);
-	rpc_put_map(&body, l->engine->keys_epoch != 0 ? 2 : 1);
+	rpc_put_map(&body, l->engine->keys_epoch != 0 ? 3 : 2);
 	rpc_put_str(&body, "ready");
 	rpc_put_bool(&body, l->engine->ready);
+	rpc_put_str(&body, "draining");
+	rpc_put_bool(&body, l->engine->draining);
 	if (l->engine->keys_epoch != 0) {
 		rpc_put_str(&body, "keys_epoch");
 		rpc_put_u64(&body, l->engine->keys_epoch);
 	}
+	engine_reply(l, id, RPC_STATUS_OK, &body, false);
+	buffer_fini(&body);
+}
+
+static void
+answer_challenge(struct engine_link *l, uint64_t id)
+{
+	static const char challenge[RPC_CHALLENGE_BYTES] = "challenge";
+	struct buffer body;
+
+	buffer_init(&body, 0, false);
+	rpc_pack(&body, RPC_BIN("challenge", challenge, sizeof(challenge)),
+	    RPC_BOOL("every_call", false));
 	engine_reply(l, id, RPC_STATUS_OK, &body, false);
 	buffer_fini(&body);
 }
@@ -87,6 +103,8 @@ take_call(struct engine_link *l, const struct rpc_call_frame *f)
 
 	if (span_eq_str(f->op, "Ping")) {
 		answer_ping(l, f->id);
+	} else if (span_eq_str(f->op, "Challenge")) {
+		answer_challenge(l, f->id);
 	} else if (span_eq_str(f->op, "Cancel")) {
 		e->n_cancels++;
 		engine_reply(l, f->id, RPC_STATUS_OK, NULL, false);

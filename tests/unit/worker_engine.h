@@ -1,7 +1,7 @@
 /*
  * worker_engine.h - engines in the test's own process, as a worker meets them:
- * real TLS peers that answer Ping by themselves; every other call is the
- * test's to answer, lies and silence included.
+ * real TLS peers that answer Challenge and Ping by themselves; every other call
+ * is the test's to answer, lies and silence included.
  * Context:   tests of worker/engine_pool.c and what calls through it; one loop
  *            turns all ends.
  */
@@ -42,13 +42,14 @@ struct worker_engine {
 	struct event		*ev_accept;	/* owned */
 	LIST_HEAD(, engine_link) links;		/* owned */
 	bool			ready;		/* what Ping says */
+	bool			draining;	/* and of going */
 	bool			mute;		/* Ping gets no answer yet */
 	struct engine_link	*unanswered;	/* borrowed: whose last Ping waits */
 	uint64_t		unanswered_id;
 	uint64_t		keys_epoch;	/* what Ping says; 0: nothing */
 	size_t			n_links;	/* accepted so far */
 	size_t			n_pings;
-	size_t			n_calls;	/* but Ping and Cancel */
+	size_t			n_calls;	/* but Challenge, Ping, Cancel */
 	size_t			n_cancels;
 	engine_on_call		*on_call;	/* NULL: silence */
 	void			*arg;

@@ -82,7 +82,7 @@ test_keys_seen_without_one_engine(void **state)
 	seen = engine_pool_keys_seen(f->pool);
 	loop_for_ms(f->lab.loop, ENGINE_SILENT_MS + SOON_MS);
 	assert_int_equal(engine_pool_keys_seen(f->pool), seen);
-	engine_pool_free(&f->pool);	/* it borrows the third's address */
+	engine_pool_free(&f->pool);
 }
 
 /* Any answer may tell sooner than the next Ping. */

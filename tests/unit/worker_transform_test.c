@@ -535,7 +535,15 @@ static const struct {
 	{ { RPC_OPEN_FORBIDDEN, 0, "", 0 }, NULL },
 	{ { RPC_OPEN_TOO_OLD, 0, "", 0 }, NULL },
 	{ { RPC_OPEN_DEBUG, 0, "", 0 }, NULL },
+	{ { RPC_OPEN_OTHER_ROLE, 0, "", 0 }, NULL },	/* never a fault */
 };
+
+static bool
+is_forbidden(size_t i)
+{
+	return (foreign[i].item.status == RPC_OPEN_FORBIDDEN ||
+	    foreign[i].item.status == RPC_OPEN_TOO_OLD);
+}
 
 static void
 test_foreign_text(void **state)
@@ -552,6 +560,7 @@ test_foreign_text(void **state)
 		assert_text(&b->body, want);
 		assert_int_equal(b->tx.opened, foreign[i].want != NULL);
 		assert_int_equal(b->tx.kept, foreign[i].want == NULL);
+		assert_int_equal(b->tx.forbidden, is_forbidden(i));
 	}
 }
 
@@ -564,12 +573,13 @@ test_undecryptable_is_rejected(void **state)
 
 	opening(b, ",\"onUndecryptable\":\"reject\"");
 	for (size_t i = 0; i < COUNT(foreign); i++) {
-		bool forbidden = foreign[i].item.status == RPC_OPEN_FORBIDDEN;
-		bool fine = foreign[i].want != NULL || forbidden;
+		bool forbidden = is_forbidden(i);
+		bool other = foreign[i].item.status == RPC_OPEN_OTHER_ROLE;
+		bool fine = foreign[i].want != NULL || forbidden || other;
 
 		assert_int_equal(run(b, "[ \"" T1 "\" ]", &foreign[i].item, 1),
 		    fine ? TRANSFORM_DONE : TRANSFORM_UNDECRYPTABLE);
-		assert_int_equal(b->tx.kept, forbidden);
+		assert_int_equal(b->tx.kept, forbidden || other);
 		if (fine)
 			continue;
 		assert_text(&b->body, "[ \"" T1 "\" ]");
@@ -577,6 +587,65 @@ test_undecryptable_is_rejected(void **state)
 		assert_int_equal(b->tx.opened, 0);
 	}
 	assert_int_equal(b->engine.n_links, 2);	/* which did nothing wrong */
+}
+
+/* On the way in: an error that changes nothing, also where what does not open
+ * is kept. */
+static void
+test_forbidden_fails_on_the_way_in(void **state)
+{
+	static const struct item two[] = {
+		{ RPC_OPEN_OK, RPC_FIELD_STRING, "open", 0 },
+		{ RPC_OPEN_FORBIDDEN, 0, "", 0 },
+	};
+	struct bench *b = *state;
+
+	opening(b, ",\"onUndecryptable\":\"keep\"");
+	b->forbidden_fails = true;
+	for (size_t i = 0; i < COUNT(foreign); i++) {
+		assert_int_equal(run(b, "[ \"" T1 "\" ]", &foreign[i].item, 1),
+		    is_forbidden(i) ? TRANSFORM_FORBIDDEN : TRANSFORM_DONE);
+		assert_int_equal(b->tx.forbidden, 0);
+	}
+	assert_int_equal(run(b, "[\"" T1 "\",\"" T4 "\"]", two, 2),
+	    TRANSFORM_FORBIDDEN);
+	assert_text(&b->body, "[\"" T1 "\",\"" T4 "\"]");
+	assert_string_equal(b->why, "a policy forbids to open a token here");
+	assert_int_equal(b->tx.opened, 0);
+}
+
+static void
+refuse(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
+{
+	enum rpc_status *status = arg;
+
+	engine_reply(l, f->id, *status, NULL, false);
+}
+
+static void
+test_refusals_of_an_engine(void **state)
+{
+	static const struct {
+		enum rpc_status		status;
+		enum transform_result	result;
+	} rows[] = {
+		{ RPC_STATUS_RATE_LIMITED, TRANSFORM_RATE_LIMITED },
+		{ RPC_STATUS_OVERLOADED, TRANSFORM_ENGINE },
+		{ RPC_STATUS_NO_SUCH_APP, TRANSFORM_ENGINE },
+		{ RPC_STATUS_INTERNAL, TRANSFORM_ENGINE },
+	};
+	struct bench *b = *state;
+	enum rpc_status status;
+
+	sealing(b, "");
+	b->engine.on_call = refuse;
+	b->engine.arg = &status;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		status = rows[i].status;
+		assert_int_equal(run(b, "{\"a\":\"x\"}", four, 1),
+		    rows[i].result);
+		assert_text(&b->body, "{\"a\":\"x\"}");
+	}
 }
 
 static void
@@ -622,6 +691,8 @@ main(void)
 		BENCH_TEST(test_everything_is_looked_at),
 		BENCH_TEST(test_foreign_text),
 		BENCH_TEST(test_undecryptable_is_rejected),
+		BENCH_TEST(test_forbidden_fails_on_the_way_in),
+		BENCH_TEST(test_refusals_of_an_engine),
 		BENCH_TEST(test_short_opening_is_refused),
 	};
 

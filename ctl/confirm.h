@@ -1,0 +1,38 @@
+/*
+ * ctl/confirm.h - has every engine that announces itself loaded an app's
+ * record?  The helper knows whom to ask; here it is waited for.
+ * Context:   blocks, up to the time given by --timeout.
+ */
+#ifndef RELAY_CTL_CONFIRM_H
+#define RELAY_CTL_CONFIRM_H
+
+#include "ctl/ctl.h"
+#include "lib/body/json_write.h"
+
+/* An engine that died is announced for 10 s more; longer than that, so that
+ * only those count that live. */
+#define CONFIRM_TIMEOUT_S	15
+#define CONFIRM_TIMEOUT_MAX_S	3600
+
+/* Option --timeout; CTL_USAGE when it is no such number. */
+enum ctl_exit confirm_timeout(const struct ctl *, unsigned *timeout_s)
+    must_check;
+
+/*
+ * CTL_DONE: every one.  CTL_PARTLY, told: missing has the names of those that
+ * have not, a space between them; it is empty when that cannot be known.
+ * then: what the user is to do about it, behind the line on stderr.
+ */
+enum ctl_exit confirm_everywhere(struct ctl *, const char *app,
+    uint64_t version, unsigned timeout_s, const char *then,
+    struct buffer *missing) must_check;
+
+/* The same for the record that our engine has now. */
+enum ctl_exit confirm_present(struct ctl *, const char *app,
+    unsigned timeout_s, const char *then, struct buffer *missing) must_check;
+
+/* "confirmed": bool, "unconfirmed": [names] */
+void confirm_put(struct body_json_writer *, enum ctl_exit,
+    const struct buffer *missing);
+
+#endif
