@@ -1,48 +1,265 @@
 /*
- * bench/e3load.c - how many fields a second an engine seals: a caller that
- * keeps a few Encrypt calls in flight on one link.
+ * bench/e3load.c - a load on an engine, as a profile says: always mutual TLS,
+ * over Unix sockets and TCP, by the library that workers use.
  *
- *   e3load ADDRESS CERT KEY CA APP r1|k1 FIELDS IN_FLIGHT SECONDS
- *
- * Prints one line of JSON; exit 1 when a call was refused or a field was not
- * sealed.  Built by bench/run on the library that workers use.
+ * The profile becomes clients, each a thread with links of its own; they
+ * start together, and what became of their requests is told at the end.
  */
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "bench/e3load_ask.h"
+#include "bench/e3load_client.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
-#include "lib/base/loop.h"
 #include "lib/base/object.h"
 #include "lib/net/tls.h"
-#include "lib/rpc/link.h"
-#include "lib/rpc/message.h"
 
-#define VALUE		"4111111111111111"	/* 16 bytes: a card number */
-#define TIMEOUT_MS	10000
 #define PEM_BYTES_MAX	65536
+#define START_NS	20000000u	/* all threads are awake by then */
 
-struct load {
-	struct loop	*loop;		/* owned */
-	struct rpc_link	*link;		/* owned */
-	SSL_CTX		*ctx;		/* owned */
-	struct buffer	body;		/* owned: one call's, copied for each */
-	size_t		fields;		/* of one call */
-	bool		up;
-	bool		stopping;	/* send no more, wait for the rest */
-	unsigned	in_flight;
-	uint64_t	calls, sealed, bytes;
+static const char usage[] =
+    "usage: e3load [options] PROFILE\n"
+    "  --address A          unix:PATH or IP:PORT; again for more, links go round\n"
+    "  --cert F --key F     the link certificate: role worker\n"
+    "  --ca F               the link CA\n"
+    "  --callers DIR        each client with a certificate of its own, DIR/NAME.pem\n"
+    "                       and .key; copies: NAME-1.pem, NAME-2.pem, ...\n"
+    "  --app ID             whose keys\n"
+    "  --curve r1|k1        of all clients\n"
+    "  --seconds S          of the longest client, warm-up aside; others in step\n"
+    "  --only CLIENT        again for more: leave the other clients out\n"
+    "  --ping               one client more: a Ping every 20 ms\n"
+    "  --cancel-after-ms N  Cancel each request N ms after it was sent\n"
+    "  --seed N             of arrivals and choices (1)\n"
+    "  --json               one line of JSON\n"
+    "  --allow-errors       exit 0 although requests failed\n"
+    "  --check              read the profile and end\n"
+    "What stands in the profile too is taken from here.\n"
+    "exit: 0 done, 1 a request failed, 2 bad option or profile\n";
+
+struct options {
+	struct load_profile	*profile;	/* owned */
+	const char		*path;		/* view of argv */
+	const char		*callers;	/* view of argv; NULL: none */
+	bool			json, allow_errors, check;
 };
+
+/* ---- options ---- */
+
+enum { OPT_ADDRESS = 256, OPT_CERT, OPT_KEY, OPT_CA, OPT_CALLERS, OPT_APP,
+    OPT_CURVE, OPT_SECONDS, OPT_ONLY, OPT_PING, OPT_CANCEL, OPT_SEED, OPT_JSON,
+    OPT_ALLOW, OPT_CHECK, OPT_HELP };
+
+static const struct option long_options[] = {
+	{ "address", required_argument, NULL, OPT_ADDRESS },
+	{ "cert", required_argument, NULL, OPT_CERT },
+	{ "key", required_argument, NULL, OPT_KEY },
+	{ "ca", required_argument, NULL, OPT_CA },
+	{ "callers", required_argument, NULL, OPT_CALLERS },
+	{ "app", required_argument, NULL, OPT_APP },
+	{ "curve", required_argument, NULL, OPT_CURVE },
+	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "only", required_argument, NULL, OPT_ONLY },
+	{ "ping", no_argument, NULL, OPT_PING },
+	{ "cancel-after-ms", required_argument, NULL, OPT_CANCEL },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "allow-errors", no_argument, NULL, OPT_ALLOW },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* What the command line says of the profile, until that is read. */
+struct given {
+	char		*addresses[LOAD_ADDRESSES_MAX];
+	size_t		n_addresses;
+	char		*only[LOAD_CLIENTS_MAX];
+	size_t		n_only;
+	const char	*cert, *key, *ca, *app, *curve;
+	double		seconds;
+	uint64_t	cancel_after_ms, seed;
+	bool		ping, seeded;
+};
+
+static void
+set_text(char *to, size_t size, const char *from, const char *what)
+{
+	if (from != NULL && !span_copy(span_of(from), to, size))
+		fatal(2, "%s is too long", what);
+}
+
+static uint64_t
+number(const char *text, uint64_t min, uint64_t max, const char *what)
+{
+	uint64_t n;
+
+	if (string_u64(span_of(text), &n) != RC_OK || n < min || n > max)
+		fatal(2, "%s must be %llu to %llu", what,
+		    (unsigned long long)min, (unsigned long long)max);
+	return (n);
+}
+
+static void
+add(char **list, size_t *n, size_t max, char *value)
+{
+	if (*n == max)
+		fatal(2, "%s: more than %zu of this option", value, max);
+	list[(*n)++] = value;
+}
+
+static void
+take_option(struct options *o, struct given *g, int opt, char *value)
+{
+	switch (opt) {
+	case OPT_ADDRESS:
+		add(g->addresses, &g->n_addresses, LOAD_ADDRESSES_MAX, value);
+		break;
+	case OPT_ONLY:
+		add(g->only, &g->n_only, LOAD_CLIENTS_MAX, value);
+		break;
+	case OPT_CERT:
+		g->cert = value;
+		break;
+	case OPT_KEY:
+		g->key = value;
+		break;
+	case OPT_CA:
+		g->ca = value;
+		break;
+	case OPT_CALLERS:
+		o->callers = value;
+		break;
+	case OPT_APP:
+		g->app = value;
+		break;
+	case OPT_CURVE:
+		if (strcmp(value, "r1") != 0 && strcmp(value, "k1") != 0)
+			fatal(2, "--curve must be r1 or k1");
+		g->curve = value;
+		break;
+	case OPT_SECONDS:
+		g->seconds = (double)number(value, 1, 86400, "--seconds");
+		break;
+	case OPT_PING:
+		g->ping = true;
+		break;
+	case OPT_CANCEL:
+		g->cancel_after_ms = number(value, 1, 60000,
+		    "--cancel-after-ms");
+		break;
+	case OPT_SEED:
+		g->seed = number(value, 0, UINT32_MAX, "--seed");
+		g->seeded = true;
+		break;
+	case OPT_JSON:
+		o->json = true;
+		break;
+	case OPT_ALLOW:
+		o->allow_errors = true;
+		break;
+	case OPT_CHECK:
+		o->check = true;
+		break;
+	case OPT_HELP:
+		(void)fputs(usage, stdout);
+		exit(0);
+	default:
+		(void)fputs(usage, stderr);
+		exit(2);
+	}
+}
+
+/* What was given goes before what the profile says. */
+static void
+apply(struct load_profile *p, const struct given *g)
+{
+	for (size_t i = 0; i < g->n_addresses; i++) {
+		struct net_addr addr;
+
+		if (net_addr_parse(g->addresses[i], &addr) != RC_OK)
+			fatal(2, "--address %s: must be unix:PATH or IP:PORT",
+			    g->addresses[i]);
+		set_text(p->addresses[i].text, sizeof(p->addresses[i].text),
+		    g->addresses[i], "--address");
+	}
+	if (g->n_addresses != 0)
+		p->n_addresses = g->n_addresses;
+	set_text(p->cert, sizeof(p->cert), g->cert, "--cert");
+	set_text(p->key, sizeof(p->key), g->key, "--key");
+	set_text(p->ca, sizeof(p->ca), g->ca, "--ca");
+	set_text(p->app, sizeof(p->app), g->app, "--app");
+	if (g->seeded)
+		p->seed = g->seed;
+	if (g->n_only != 0 &&
+	    load_profile_only(p, g->only, g->n_only) != RC_OK)
+		fatal(2, "--only: the profile has no such client");
+	if (g->seconds > 0)
+		load_profile_scale(p, g->seconds);
+	for (size_t i = 0; i < p->n_clients; i++) {
+		struct load_client *c = &p->clients[i];
+
+		if (g->curve != NULL)
+			c->curve = strcmp(g->curve, "k1") == 0 ? RPC_CURVE_K1 :
+			    RPC_CURVE_R1;
+		if (c->app[0] == '\0')
+			(void)memcpy(c->app, p->app, sizeof(c->app));
+		for (size_t k = 0; k < c->n_scenarios; k++)
+			if (g->cancel_after_ms != 0 &&
+			    c->scenarios[k].op != LOAD_PING)
+				c->scenarios[k].cancel_after_ms =
+				    g->cancel_after_ms;
+	}
+	if (g->ping && load_profile_add_ping(p) != RC_OK)
+		fatal(2, "--ping: the profile has too many clients");
+}
+
+static void
+read_options(int argc, char **argv, struct options *o)
+{
+	struct load_fault fault;
+	struct given g = { .n_addresses = 0 };
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		take_option(o, &g, opt, optarg);
+	if (optind != argc - 1) {
+		(void)fputs(usage, stderr);
+		exit(2);
+	}
+	o->path = argv[optind];
+	o->profile = xcalloc(1, sizeof(*o->profile));
+	if (load_profile_read(o->path, o->profile, &fault) != RC_OK)
+		fatal(2, "%s:%u: %s", o->path, fault.line, fault.text);
+	apply(o->profile, &g);
+	if (o->check)
+		return;
+	if (o->profile->n_addresses == 0 || o->profile->ca[0] == '\0' ||
+	    o->profile->cert[0] == '\0' || o->profile->key[0] == '\0')
+		fatal(2, "an address, --cert, --key and --ca are needed");
+	for (size_t i = 0; i < o->profile->n_clients; i++)
+		if (o->profile->clients[i].app[0] == '\0' &&
+		    o->profile->clients[i].scenarios[0].op != LOAD_PING)
+			fatal(2, "client %s: --app is needed",
+			    o->profile->clients[i].name);
+}
+
+/* ---- certificates ---- */
 
 static struct span
 file(const char *path, struct buffer *b)
 {
+	enum rc rc;
+
 	buffer_init(b, PEM_BYTES_MAX, true);
-	if (file_read(path, b) != RC_OK)
-		fatal(2, "%s cannot be read", path);
+	if ((rc = file_read(path, b)) != RC_OK)
+		fatal(2, "%s: %s", path, rc_name(rc));
 	return ((struct span){ buffer_data(b), buffer_len(b) });
 }
 
@@ -62,147 +279,166 @@ link_ctx(const char *cert, const char *key, const char *ca)
 	return (ctx);
 }
 
-/* ---- calls ---- */
+/* Of this copy of the client. */
+static SSL_CTX *
+caller_ctx(const struct options *o, const struct load_client *c,
+    unsigned index)
+{
+	const struct load_profile *p = o->profile;
+	char *base, *cert, *key;
+	SSL_CTX *ctx;
 
-static void send_one(struct load *);
+	if (o->callers == NULL)
+		return (link_ctx(p->cert, p->key, p->ca));
+	base = c->count == 1 ? xasprintf("%s/%s", o->callers, c->name) :
+	    xasprintf("%s/%s-%u", o->callers, c->name, index + 1);
+	cert = xasprintf("%s.pem", base);
+	key = xasprintf("%s.key", base);
+	ctx = link_ctx(cert, key, p->ca);
+	free(base);
+	free(cert);
+	free(key);
+	return (ctx);
+}
+
+/* ---- the load ---- */
+
+static const char *const counter_names[] = { "calls", "fields_sealed",
+    "fields_opened", "refused", "rate_limited", "cancelled", "queue_full",
+    "slices", "cpu_ms" };
+#define COUNTERS	(sizeof(counter_names) / sizeof(counter_names[0]))
+
+struct member {				/* one copy of one client */
+	SSL_CTX			*ctx;		/* owned */
+	struct load_thread	*thread;	/* owned */
+};
 
 static void
-on_reply(void *arg, enum rc rc, enum rpc_status status,
-    const struct rpc_value *body, bool more)
+run_start(struct load_run *run, const struct load_profile *p)
 {
-	struct load *l = arg;
-	struct rpc_sealed s;
+	unsigned n = 1;				/* main */
 
-	if (rc != RC_OK || status != RPC_STATUS_OK)
-		fatal(1, "a call ended with %s, %s", rc_name(rc),
-		    rpc_status_name(status));
-	for (size_t i = 0; i < rpc_array_len(body); i++) {
-		if (rpc_sealed_at(body, i, &s) != RC_OK ||
-		    s.status != RPC_SEALED)
-			fatal(1, "a field was not sealed");
-		l->sealed++;
-		l->bytes += s.bytes.len;
-	}
-	if (more)
-		return;
-	l->calls++;
-	l->in_flight--;
-	if (l->sealed != l->calls * l->fields && l->in_flight == 0)
-		fatal(1, "an answer has too few fields");
-	if (!l->stopping)
-		send_one(l);
+	run->profile = p;
+	for (size_t i = 0; i < p->n_clients; i++)
+		n += (unsigned)p->clients[i].count;
+	ensure(pthread_barrier_init(&run->ready, NULL, n) == 0 &&
+	    pthread_barrier_init(&run->go, NULL, n) == 0);
+}
+
+/* All clients at once, until the last of them ends. */
+static void
+run_clients(const struct options *o, struct load_run *run,
+    struct buffer bodies[][LOAD_SCENARIOS_MAX], struct load_report *report)
+{
+	const struct load_profile *p = o->profile;
+	struct member members[LOAD_INSTANCES_MAX + 1];	/* and --ping */
+	unsigned n = 0;
+	double seconds;
+
+	for (size_t i = 0; i < p->n_clients; i++)
+		for (unsigned k = 0; k < p->clients[i].count; k++, n++) {
+			members[n].ctx = caller_ctx(o, &p->clients[i], k);
+			members[n].thread = load_thread_start(run,
+			    &p->clients[i], k, members[n].ctx, bodies[i]);
+		}
+	(void)pthread_barrier_wait(&run->ready);
+	run->start_ns = clock_mono_ns() + START_NS;
+	(void)pthread_barrier_wait(&run->go);
+	n = 0;
+	for (size_t i = 0; i < p->n_clients; i++)
+		for (unsigned k = 0; k < p->clients[i].count; k++, n++) {
+			seconds = load_thread_join(&members[n].thread,
+			    report->results[i]);
+			if (seconds > report->seconds[i])
+				report->seconds[i] = seconds;
+			SSL_CTX_free(members[n].ctx);
+		}
 }
 
 static void
-send_one(struct load *l)
+measure(const struct options *o, struct load_report *report,
+    struct load_counter *counters)
 {
-	struct buffer body;
-	uint64_t id;
+	const struct load_profile *p = o->profile;
+	struct buffer (*bodies)[LOAD_SCENARIOS_MAX] =
+	    xcalloc(p->n_clients, sizeof(*bodies));
+	uint64_t before[COUNTERS], after[COUNTERS];
+	struct load_run run;
+	struct load_ask *ask;
+	struct net_addr addr;
+	SSL_CTX *ctx = link_ctx(p->cert, p->key, p->ca);
 
-	buffer_init(&body, 0, false);
-	buffer_put(&body, buffer_data(&l->body), buffer_len(&l->body));
-	if (rpc_link_call(l->link, RPC_OP_ENCRYPT, &body, TIMEOUT_MS,
-	    on_reply, l, &id) != RC_OK)
-		fatal(1, "a call could not be queued");
-	l->in_flight++;
+	run_start(&run, p);
+	ensure(net_addr_parse(p->addresses[0].text, &addr) == RC_OK);
+	ask = load_ask_open(&addr, ctx, (unsigned)p->deadline_ms);
+	for (size_t i = 0; i < p->n_clients; i++)
+		for (size_t k = 0; k < p->clients[i].n_scenarios; k++)
+			load_ask_body(ask, &p->clients[i],
+			    &p->clients[i].scenarios[k], &bodies[i][k]);
+	load_ask_statistics(ask, counter_names, COUNTERS, before);
+	load_ask_close(&ask);
+	run_clients(o, &run, bodies, report);
+	ask = load_ask_open(&addr, ctx, (unsigned)p->deadline_ms);
+	load_ask_statistics(ask, counter_names, COUNTERS, after);
+	load_ask_close(&ask);
+	for (size_t i = 0; i < COUNTERS; i++)
+		counters[i] = (struct load_counter){
+		    .name = counter_names[i],
+		    /* Less than before: another engine process answers. */
+		    .known = before[i] != UINT64_MAX &&
+		    after[i] != UINT64_MAX && after[i] >= before[i],
+		    .grown = after[i] - before[i] };
+	for (size_t i = 0; i < p->n_clients; i++)
+		for (size_t k = 0; k < p->clients[i].n_scenarios; k++)
+			buffer_fini(&bodies[i][k]);
+	free(bodies);
+	(void)pthread_barrier_destroy(&run.ready);
+	(void)pthread_barrier_destroy(&run.go);
+	SSL_CTX_free(ctx);
 }
 
-static void
-make_body(struct load *l, const char *app, const char *curve)
+static bool
+tell(const struct options *o, const struct load_report *report)
 {
-	const struct rpc_encrypt e = {
-		.app = span_of(app),
-		.curve = strcmp(curve, "k1") == 0 ? RPC_CURVE_K1 : RPC_CURVE_R1,
-		.scope = RPC_SCOPE_REQUEST,
-		.existing = RPC_EXISTING_VERIFY,
-		.n_fields = l->fields,
-	};
-	const struct rpc_field f = { .type = RPC_FIELD_STRING,
-	    .bytes = SPAN_LIT(VALUE) };
+	struct buffer text;
 
-	buffer_init(&l->body, 0, false);
-	rpc_encrypt_put(&l->body, &e);
-	for (size_t i = 0; i < l->fields; i++)
-		if (rpc_encrypt_put_field(&l->body, &f) != RC_OK)
-			fatal(2, "too many fields");
-}
-
-/* ---- the link ---- */
-
-static void
-on_up(void *arg, const struct net_link_peer *peer)
-{
-	struct load *l = arg;
-
-	(void)peer;
-	l->up = true;
-}
-
-static void
-on_down(void *arg, const char *why)
-{
-	(void)arg;
-	fatal(1, "the link is lost: %s", why);
-}
-
-static void
-link_up(struct load *l, const char *address)
-{
-	static const struct rpc_link_ops ops = { .on_up = on_up,
-	    .on_down = on_down };
-	struct rpc_link_config config = { .ctx = l->ctx,
-	    .stall_ms = RPC_LINK_STALL_MS, .connect_ms = RPC_LINK_CONNECT_MS,
-	    .max_calls = RPC_CALLS_MAX };
-
-	if (net_addr_parse(address, &config.addr) != RC_OK)
-		fatal(2, "%s is no address", address);
-	l->link = rpc_link_open(l->loop, &config, &ops, l);
-	while (!l->up)
-		loop_turn(l->loop, true);
-}
-
-static void
-run(struct load *l, unsigned in_flight, unsigned seconds)
-{
-	uint64_t start_ms = clock_mono_ms(), took_ms;
-
-	for (unsigned i = 0; i < in_flight; i++)
-		send_one(l);
-	while (l->in_flight != 0) {
-		loop_turn(l->loop, true);
-		if (clock_mono_ms() - start_ms >= seconds * 1000)
-			l->stopping = true;
-	}
-	took_ms = clock_mono_ms() - start_ms;
-	(void)printf("{\"calls\":%llu,\"fields\":%llu,\"token_bytes\":%llu,"
-	    "\"seconds\":%.3f,\"fields_per_s\":%.0f}\n",
-	    (unsigned long long)l->calls, (unsigned long long)l->sealed,
-	    (unsigned long long)l->bytes, (double)took_ms / 1000,
-	    (double)l->sealed * 1000 / (double)took_ms);
+	buffer_init(&text, 0, false);
+	if (o->json)
+		load_report_json(report, &text);
+	else
+		load_report_text(report, &text);
+	if (fd_write_all(STDOUT_FILENO, buffer_data(&text),
+	    buffer_len(&text)) != RC_OK)
+		fatal(1, "standard output cannot be written");
+	buffer_fini(&text);
+	return (load_report_errors(report) == 0);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct load l = { .up = false };
+	struct options o = { .path = NULL };
+	struct load_counter counters[COUNTERS];
+	struct load_report report;
+	bool clean;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_init("e3load", LOG_WARN);
-	if (argc != 10) {
-		(void)fprintf(stderr, "usage: e3load ADDRESS CERT KEY CA APP "
-		    "r1|k1 FIELDS IN_FLIGHT SECONDS\n");
-		return (2);
+	read_options(argc, argv, &o);
+	if (o.check) {
+		free(o.profile);
+		return (0);
 	}
-	l.fields = strtoul(argv[7], NULL, 10);
-	l.loop = loop_new();
-	l.ctx = link_ctx(argv[2], argv[3], argv[4]);
-	make_body(&l, argv[5], argv[6]);
-	link_up(&l, argv[1]);
-	run(&l, (unsigned)strtoul(argv[8], NULL, 10),
-	    (unsigned)strtoul(argv[9], NULL, 10));
-	rpc_link_close(&l.link);
-	SSL_CTX_free(l.ctx);
-	buffer_fini(&l.body);
-	loop_free(&l.loop);
-	return (0);
+	buffer_keep_heap();
+	report = (struct load_report){ .path = o.path, .profile = o.profile,
+	    .counters = counters, .n_counters = COUNTERS };
+	for (size_t i = 0; i < o.profile->n_clients; i++)
+		report.results[i] = xcalloc(o.profile->clients[i].n_scenarios,
+		    sizeof(*report.results[i]));
+	measure(&o, &report, counters);
+	clean = tell(&o, &report);
+	for (size_t i = 0; i < o.profile->n_clients; i++)
+		free(report.results[i]);
+	free(o.profile);
+	return (clean || o.allow_errors ? 0 : 1);
 }
