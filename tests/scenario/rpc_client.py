@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 FRAME_MAX = 33_554_432
 PIECE_MAX = 262_144
 STATUSES = {"ok", "bad-request", "unknown-op", "not-allowed", "not-ready", "limit", "overloaded",
-            "no-such-app", "no-such-key", "unauthorized", "conflict", "cancelled", "internal"}
+            "no-such-app", "no-such-key", "unauthorized", "conflict", "cancelled", "rate-limited",
+            "internal"}
 
 
 class Refused(Exception):
@@ -63,6 +64,7 @@ class Link:
         uris = [v for k, v in self.sock.getpeercert()["subjectAltName"] if k == "URI"]
         assert len(uris) == 1 and uris[0].startswith("relay://link/engine/"), "not an engine"
         self.last_id = 0
+        self.first = None                       # challenge that signs every call
         self.open = {}                          # id -> pieces so far
         self.done = []                          # ids in the order of their last pieces
 
@@ -85,7 +87,10 @@ class Link:
         if id is None:
             id = self.last_id = self.last_id + 1
         self.open[id] = []
-        call = [1, id, op, {} if body is None else body]
+        body = {} if body is None else body
+        if self.first and signature is None and op not in ("Challenge", "Cancel"):
+            signature = self.sign(self.first, op, body, id)
+        call = [1, id, op, body]
         self.send_payload(msgpack.packb(call if signature is None else call + [signature]))
         return id
 
@@ -161,6 +166,17 @@ class Link:
     def call_signed(self, op, body):
         challenge = self.call("Challenge")["challenge"]
         return self.call(op, body, signature=self.sign(challenge, op, body))
+
+    def status_signed(self, op, body):
+        try:
+            self.call_signed(op, body)
+        except Refused as refused:
+            return refused.status
+        return "ok"
+
+    def sign_all(self):
+        """From now on every call is signed by the link's first challenge."""
+        self.first = self.call("Challenge")["challenge"]
 
 
 def encrypt(app, values, curve="r1", scope="request", existing="verify"):

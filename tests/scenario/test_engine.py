@@ -11,14 +11,13 @@ import subprocess
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 import record_reader
 import token_codec
-from conftest import CA, SHARED, TOP, Stack, sanitizer_check
+from conftest import SHARED, TOP, Stack, sanitizer_check
+from link_ca import LinkCA
 from rpc_client import Refused, connect, decrypt, encrypt
 
-ROLES = ["worker", "feed", "helper", "pulse", "admin"]
 VECTORS = SHARED / "spec/ciphertext-vectors.json"
 VECTOR_APP = "app_vectors"
 CURVE = {"prime256v1": "r1", "secp256k1": "k1"}
@@ -62,30 +61,6 @@ def admin(engine):
 
 
 # ---- who is let in ------------------------------------------------------------------
-
-class LinkCA(CA):
-    """A link CA that signs whatever a test asks for: the installation's own one,
-    or a foreign one of the same name."""
-
-    def __init__(self, stack, folder, foreign=False):
-        link = stack.dir / "link"
-        own = x509.load_pem_x509_certificate((link / "ca.pem").read_bytes())
-        super().__init__(folder)
-        self.subject = own.subject
-        if not foreign:
-            self.key = serialization.load_pem_private_key((link / "ca.key").read_bytes(), None)
-
-    def role(self, *uris, cn="test", days=30):
-        self.leaves = getattr(self, "leaves", 0) + 1
-        pem, key = super().leaf(f"leaf{self.leaves}", [], days)
-        private = serialization.load_pem_private_key(key.read_bytes(), None)
-        names = [x509.UniformResourceIdentifier(u) for u in uris]
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, cn)])
-        extensions = [(x509.SubjectAlternativeName(names), False)] if names else []
-        cert = self._sign(name, self.subject, private.public_key(), extensions, days)
-        pem.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-        return {"pem": pem, "key": key}
-
 
 def let_in(stack, tcp, **options):
     """In TLS 1.3 a client learns from its first read that it was refused."""
@@ -155,54 +130,7 @@ def test_the_client_of_the_documentation_runs(engine):
     assert "'ready': True" in run.stdout and run.stdout.count("ev:QkTC:") == 2
 
 
-# ---- who may call what ----------------------------------------------------------------
-
-def op_table():
-    """{op: (roles, signed)} as docs/rpc.md states it."""
-    text = (TOP / "docs/rpc.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (yes)? ?\| (?:yes)? ?\|", text, re.M)
-    table = {}
-    for op, roles, signed in rows:
-        table[op] = (ROLES if roles.startswith("any") else roles.strip().split(", "), bool(signed))
-    return table
-
-
-def bodies(stack):
-    """For each op a body that works, unless another status is named."""
-    app, key = stack.app()
-    root = stack.dir / "e3"
-    records = [f.read_bytes() for f in root.glob("*.rec")]
-    with connect(stack, "helper") as helper:
-        checksum = helper.call("Checksum")["checksum"]
-    with connect(stack, "admin") as admin:
-        key_id = admin.call("ListKeys", {"app": app})[0][0]
-    return {
-        "Ping": {}, "GetStatistics": {}, "Cancel": {"id": 7}, "Checksum": {}, "ListApps": {},
-        "Challenge": {}, "CreateApp": {"name": "x"}, "CreateKey": {"app": app},
-        "RevokeKey": {"app": app, "key": key_id}, "ListKeys": {"app": app},
-        "PublicKeys": {"app": app}, "Authenticate": {"apiKey": key},
-        "Encrypt": encrypt(app, [b"v"]), "Decrypt": decrypt(["x"], apiKey=key),
-        "LoadRecords": {"records": records}, "SetReady": {"checksum": checksum},
-    }
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_every_op_with_every_role(engine, role):
-    table, body = op_table(), bodies(engine)
-    assert set(table) == set(body), "docs/rpc.md lists other operations"
-    seen = {}
-    with connect(engine, role) as link:
-        for op, (roles, signed) in table.items():
-            if signed and role in roles:
-                link.call_signed(op, body[op])
-                seen[op] = "ok"
-            else:
-                seen[op] = link.status(op, body[op])
-    want = {op: "ok" if role in roles else "not-allowed" for op, (roles, _) in table.items()}
-    if role == "feed":
-        want["Encrypt"] = "not-allowed"         # but for app_system
-    assert seen == want
-
+# ---- who may seal and open what (every op with every role: test_engine_trust.py) ------
 
 def test_the_finer_rules_of_encrypt_and_decrypt(engine, worker, admin):
     app, _ = engine.app()
@@ -216,7 +144,7 @@ def test_the_finer_rules_of_encrypt_and_decrypt(engine, worker, admin):
     assert worker.status("Decrypt", decrypt(["x"], app=app, apiKey="k")) == "bad-request"
     assert worker.status("Encrypt", encrypt("app_none", [b"v"])) == "no-such-app"
     assert worker.status("PublicKeys", {"app": "app_none"}) == "no-such-app"
-    assert worker.status("Unlock") == "unknown-op"
+    assert worker.status("Encrypt2") == "unknown-op"
 
 
 # ---- signed calls ---------------------------------------------------------------------

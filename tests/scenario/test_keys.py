@@ -165,8 +165,13 @@ def test_a_key_that_redis_does_not_take_is_not_confirmed(make_stack):
     """require_replica: on disk and loaded, but no copy: exit 4, and it says so."""
     stack = make_stack(e3_conf="require_replica = true\n")
     app = json.loads(stack.ctl("app", "create", "--json").stdout)["app"]
+    # What is refused before a byte is written did not happen.
     stack.redis.cli("ACL", "SETUSER", "default", "-eval")
+    r = stack.ctl("key", "create", app, code=1)
+    assert r.stdout == b"" and b"redis is away or refuses; nothing was created" in r.stderr
+    assert json.loads(stack.ctl("key", "list", app, "--json").stdout) == []
+    stack.redis.cli("ACL", "SETUSER", "default", "+eval", "-hset")
     r = stack.ctl("key", "create", app, code=4)
     assert r.stdout == b"" and b"it may have taken effect" in r.stderr
     assert len(json.loads(stack.ctl("key", "list", app, "--json").stdout)) == 1
-    stack.redis.cli("ACL", "SETUSER", "default", "+eval")
+    stack.redis.cli("ACL", "SETUSER", "default", "+hset")

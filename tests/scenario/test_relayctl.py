@@ -16,8 +16,7 @@ from conftest import PREFIX, pid_gone, seal, until
 RELAYCTL = PREFIX / "bin/relayctl"
 GOOD = {"app": "app_0123456789ab", "destinationDomain": "api.example.com",
         "routes": [seal("POST", "/pay", "$.card.number")]}
-LATER = ["cert", "role", "ca", "link", "egress", "rewrap", "backup", "restore", "top",
-         "run", "doctor", "health"]
+LATER = ["cert", "ca", "egress", "top", "run", "doctor", "health"]
 
 
 def relayctl(*words, data=b"", env=None):
@@ -48,8 +47,11 @@ def test_version_and_help_exit_0():
         r = relayctl(option)
         assert r.returncode == 0 and r.stderr == b""
         for command in ("init", "check FILE", "select PATH", "relay put", "relay get", "relay list",
-                        "relay rm", "app create", "app list", "key create", "key list",
-                        "key revoke", "encrypt", "decrypt", "status", "reload", "sync"):
+                        "relay rm", "app create", "app list", "app rotate", "app pairs",
+                        "app activate", "app retire", "app destroy", "key create", "key list",
+                        "key revoke", "role put", "role list", "role get", "role rm", "encrypt",
+                        "decrypt", "rewrap", "root rotate", "backup", "restore", "link renew",
+                        "link revoke", "status", "reload", "sync"):
             assert f"\n  {command}".encode() in r.stdout, command
     r = relayctl("key", "create", "-h")
     assert r.returncode == 0 and b"--scope" in r.stdout and b"app list" not in r.stdout
@@ -65,7 +67,26 @@ def test_commands_of_later_versions_say_so(word):
     (["nonsense"], "unknown command 'nonsense'; see relayctl -h"),
     (["app"], "'app' needs a verb; see relayctl -h"),
     (["relay", "nonsense"], "'relay' needs a verb; see relayctl -h"),
-    (["app", "rotate"], "'app rotate' is not available in this version"),
+    (["app", "rotate"], "usage: relayctl app rotate APP [--curve r1|k1] [--timeout SECONDS]"),
+    (["app", "rotate", "app_1", "--curve", "r2"], "--curve: r1 or k1"),
+    (["app", "rotate", "app_1", "--timeout", "0"], "--timeout: 1 to 3600 seconds"),
+    (["app", "rotate", "nobody"], "APP: not an app id"),
+    (["app", "destroy", "nobody", "pair_1", "--yes"], "APP: not an app id"),
+    (["key", "create", "app_1", "--expires", "soon"],
+     "--expires: a duration (90d, 12h, 30m, 45s, 8w) or a moment in UTC (2030-01-31T12:00:00Z)"),
+    (["key", "create", "app_1", "--expires", "2001-01-01T00:00:00Z"],
+     "--expires: not within the next 100 years"),
+    (["role", "put", "app_1", "No_Role", "/dev/null"], "ROLE: 1 to 20 of a-z, 0-9 and '-'"),
+    (["role", "put", "app_1", "r", "/dev/null"], "/dev/null: byte 0: the document ends too early"),
+    (["rewrap"], "--app: an app id is needed"),
+    (["rewrap", "--app", "app_1", "--curve", "p256"], "--curve: r1 or k1"),
+    (["rewrap", "--app", "app_1", "--format", "xml"], "--format: ndjson, csv or text"),
+    (["rewrap", "--app", "app_1", "--dry-run", "--resume", "x"],
+     "--dry-run writes nothing: there is nothing to --resume"),
+    (["link", "renew", "ca"], "ROLE: engine, worker, feed, helper, pulse or admin"),
+    (["link", "renew", "worker", "--name", "a/b"],
+     "--name: 1 to 63 of letters, digits, '.', '-', '_'"),
+    (["link", "revoke", "12g4"], "12g4: No such file or directory"),
     (["--nonsense", "status"], "unknown option '--nonsense'"),
     (["status", "--nonsense"], "unknown option '--nonsense'"),
     (["status", "-x"], "unknown option '-x'"),
@@ -333,14 +354,15 @@ def test_key_create_list_revoke(shared, app):
     rows = {r["key"]: r for r in json.loads(shared.ctl("key", "list", app, "--json").stdout)}
     assert rows[plain[1]]["scopes"] == [] and rows[made["key"]]["scopes"] == ["a:b", "c"]
     table = shared.ctl("key", "list", app).stdout.decode().splitlines()
-    assert table[0].split() == ["KEY", "STATE", "CREATED", "SCOPES"]
+    assert table[0].split() == ["KEY", "STATE", "CREATED", "EXPIRES", "SCOPES"]
     assert made["secret"] not in "".join(table)
 
     assert shared.ctl("key", "revoke", app, plain[1]).stdout == f"{plain[1]}: revoked\n".encode()
     assert error(shared.ctl("key", "revoke", app, plain[1], code=None), 3) == (
         "the key is revoked already")
     gone = json.loads(shared.ctl("key", "revoke", app, made["key"], "--json").stdout)
-    assert gone == {"app": app, "key": made["key"], "revoked": True, "version": gone["version"]}
+    assert gone == {"app": app, "key": made["key"], "revoked": True, "version": gone["version"],
+                    "confirmed": True, "unconfirmed": []}
     rows = {r["key"]: r["state"] for r in json.loads(
         shared.ctl("key", "list", app, "--json").stdout)}
     assert rows[plain[1]] == rows[made["key"]] == "revoked"
