@@ -112,11 +112,11 @@ keys_drop(struct e3_keyring *k, const struct e3_app *a)
 static enum rc
 compare(const struct e3_app *old, const struct e3_app *a)
 {
-	/* What moved to the next root key does not go back. */
-	if (a->version < old->version || (old->under_next && !a->under_next))
+	if (a->version < old->version)
 		return (RC_DENIED);
+	/* What moved to the next root key does not go back. */
 	if (a->version > old->version)
-		return (RC_OK);
+		return (old->under_next && !a->under_next ? RC_DENIED : RC_OK);
 	return (memcmp(a->record_sha256, old->record_sha256,
 	    SCHEME_SECRET_BYTES) == 0 ? RC_EXISTS : RC_CONFLICT);
 }

@@ -59,8 +59,9 @@ void replica_kick(struct replica *);
  * Before `version` of app is written, by the holder of the turn: it is claimed,
  * so that no other machine makes the same one, and Redis is asked for a higher
  * one (made on another machine), which is taken first.
- * RC_OK: cb comes once, later, with RC_OK (ours to make), RC_AGAIN (another
- * machine is changing this app), RC_CONFLICT (Redis was ahead; the disk and the
+ * RC_OK: cb comes once, later, with RC_OK (ours to make), RC_DENIED (ours to
+ * make, but Redis keeps a record of this app that our engine cannot open),
+ * RC_AGAIN (another machine is changing this app), RC_CONFLICT (Redis was ahead; the disk and the
  * engine have its version now, or cannot) or RC_UNAVAILABLE (Redis did not
  * answer).  RC_UNAVAILABLE: Redis is down, cb does not come.
  */

@@ -145,8 +145,9 @@ on_pull_loaded(void *arg, enum rc rc)
 		pull_done(r);
 	else
 		replica_retry_later(r);
-	/* What the engine cannot open must not keep the app from changing. */
-	pull_end(r, rc == RC_DENIED ? RC_OK : RC_CONFLICT);
+	/* What the engine cannot open does not keep the app from changing (a
+	 * stolen key must go, whatever somebody wrote there), but is told. */
+	pull_end(r, rc == RC_DENIED ? RC_DENIED : RC_CONFLICT);
 }
 
 static void
@@ -185,7 +186,7 @@ on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
 	if (verdict == REPLICA_FOREIGN && e != NULL)
 		replica_mark_forked(e);
 	pull_done(r);
-	pull_end(r, RC_OK);
+	pull_end(r, verdict == REPLICA_FOREIGN ? RC_DENIED : RC_OK);
 }
 
 static void

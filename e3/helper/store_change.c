@@ -43,6 +43,9 @@ enum change_state {
 	CHANGE_CONFLICT
 };
 
+#define FOREIGN_RECORD	"redis holds a record of this app that this engine "	\
+			"cannot open (another root key?): on this machine alone"
+
 struct store_change {
 	unsigned		magic;
 #define STORE_CHANGE_MAGIC	0x2c60b7e5
@@ -53,6 +56,8 @@ struct store_change {
 	char			app[RPC_APP_ID_BYTES];
 	uint64_t		version;
 	bool			written;	/* the disk has it */
+	bool			alone;		/* Redis holds a record that our
+						   engine cannot open */
 	uint64_t		t_claim_ms;	/* CLAIMED since; 0: never */
 	struct buffer		record;
 	struct turn_waiter	waiter;
@@ -143,7 +148,12 @@ copy_out(struct store_change *c)
 	}
 	if (c->all->replica != NULL)
 		replica_kick(c->all->replica);
-	change_end(c, RC_OK, "");
+	/* Whoever holds the other record does not know of this one, and may
+	 * replace it: done here, and not more. */
+	if (c->alone)
+		change_end(c, RC_TIMEOUT, FOREIGN_RECORD);
+	else
+		change_end(c, RC_OK, "");
 }
 
 /* ---- the engine ------------------------------------------------------------------- */
@@ -295,9 +305,11 @@ on_refreshed(void *arg, enum rc rc)
 		change_end(c, RC_CONFLICT, "redis has a higher version");
 	else if (rc == RC_AGAIN)
 		claimed(c);
-	else if (rc != RC_OK && c->all->require_replica)
+	else if (rc != RC_OK && rc != RC_DENIED && c->all->require_replica)
 		change_end(c, RC_UNAVAILABLE,
 		    "require_replica is set and redis is away or refuses");
+	else if ((c->alone = rc == RC_DENIED) && c->all->require_replica)
+		change_end(c, RC_UNAVAILABLE, FOREIGN_RECORD);
 	else
 		write_down(c);
 }

@@ -175,3 +175,23 @@ def test_a_key_that_redis_does_not_take_is_not_confirmed(make_stack):
     assert r.stdout == b"" and b"it may have taken effect" in r.stderr
     assert len(json.loads(stack.ctl("key", "list", app, "--json").stdout)) == 1
     stack.redis.cli("ACL", "SETUSER", "default", "+hset")
+
+
+def test_a_record_in_redis_that_cannot_be_opened_is_told(make_stack):
+    """A higher version under another root key: a fork, or somebody's lie.  A key
+    can still be revoked here, and whoever does learns that it is only here."""
+    stack = make_stack()
+    app = json.loads(stack.ctl("app", "create", "--json").stdout)["app"]
+    key = json.loads(stack.ctl("key", "create", app, "--json").stdout)
+    theirs = record_reader.write(app, 9, [("r1", bytes(31) + b"\1")], os.urandom(32))
+    subprocess.run(["redis-cli", "-p", str(stack.redis.port), "-x", "HSET", "relay:apps", app],
+                   input=theirs, check=True, capture_output=True)
+    stack.redis.cli("PUBLISH", "relay:updates", f"apps {app}")
+    until("it was seen", lambda: json.loads(
+        stack.ctl("status", "--json").stdout)["helper"]["forked"] == 1)
+    r = stack.ctl("key", "revoke", app, key["key"], code=4)
+    assert b"cannot open" in r.stderr and b"on this machine alone" in r.stderr
+    states = {k["key"]: k["state"]
+              for k in json.loads(stack.ctl("key", "list", app, "--json").stdout)}
+    assert states == {key["key"]: "revoked"}
+    assert stack.redis.cli("HSTRLEN", "relay:apps", app) == str(len(theirs))

@@ -120,7 +120,7 @@ test_engines(void **state)
 	    "helper   ready=true disagree=1 resealing=false\n"
 	    "engine   draining=false apps=2 fields_sealed=9 queue=0\n"
 	    "  engine e3@a ready 192.0.2.1:8444\n"
-	    "  engine e3@b draining  DISAGREES: it has loaded other records\n"
+	    "  engine e3@b draining - DISAGREES: it has loaded other records\n"
 	    "backup   rehearsed 3d ago\n");
 	buffer_fini(&out);
 }

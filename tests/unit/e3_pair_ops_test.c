@@ -418,6 +418,32 @@ test_reseal(void **state)
 	stage_close(&s);
 }
 
+/* What moved to the next root key does not go back, in no later version. */
+static void
+test_no_way_back(void **state)
+{
+	static const struct {
+		bool	under_next;
+		enum rc	want;
+	} later[] = { { false, RC_OK }, { true, RC_OK }, { false, RC_DENIED },
+	    { true, RC_OK } };
+	struct e3_app *app, *now;
+	struct stage s;
+	char id[64];
+
+	(void)state;
+	stage_open_with_app(&s, id);
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		now = e3_keyring_app(s.engine.keyring, span_of(id));
+		assert_int_equal(e3_app_copy(now, 0, 0, &app), RC_OK);
+		app->version = now->version + 1;
+		app->under_next = later[i].under_next;
+		assert_int_equal(e3_keyring_put(s.engine.keyring, &app),
+		    later[i].want);
+	}
+	stage_close(&s);
+}
+
 int
 main(void)
 {
@@ -426,6 +452,7 @@ main(void)
 		cmocka_unit_test(test_ninth_pair),
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_reseal),
+		cmocka_unit_test(test_no_way_back),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
