@@ -169,16 +169,18 @@ def test_an_origin_that_does_not_read_stops_the_client(stage):
 # ---- how it ends ----------------------------------------------------------------------
 
 def test_the_client_ends_first(stage):
-    ends = Heard()
+    go, ends = Cue(), Heard()
 
     def script(peer):
         agree(peer)
         ends.tell(peer.rest())
+        go.wait()                       # our goodbye is said: Python's looks for theirs
         peer.send(b"late" * 50_000)
         peer.goodbye()
     stage.play(script)
     with tunnel(stage, b"early") as c, stage.one_more("why=tunnel-end"):
         c.half_close()
+        go.give()
         assert ends.next() == (b"early", "goodbye")
         assert c.take(200_000) == b"late" * 50_000 and c.ended()
 
