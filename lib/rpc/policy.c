@@ -143,8 +143,23 @@ rpc_policy_place_init(struct rpc_policy_place *p, const struct rpc_decrypt *d)
 	p->kind = d->place;
 	if (host_canonical(d->destination, p->destination) != RC_OK)
 		p->destination[0] = '\0';
+	p->destination_is_ip = net_addr_from_ip(p->destination, 0,
+	    &p->destination_ip) == RC_OK;
 	p->has_address = span_copy(d->address, ip, sizeof(ip)) &&
 	    net_addr_from_ip(ip, 0, &p->address) == RC_OK;
+}
+
+/* The same name, or the same address in another form: an IPv4-mapped one is the
+ * IPv4 address that it is. */
+static bool
+same_destination(const char *pattern, const struct rpc_policy_place *p)
+{
+	struct net_cidr one;
+
+	if (host_match(pattern, p->destination))
+		return (true);
+	return (p->destination_is_ip && net_cidr_parse(pattern, &one) ==
+	    RC_OK && net_cidr_has(&one, &p->destination_ip));
 }
 
 static bool
@@ -160,7 +175,7 @@ destination_matches(const struct rule *r, const struct rpc_policy_place *p)
 		return (!r->permit && p->kind != RPC_PLACE_API);
 	for (size_t i = 0; i < n; i++)
 		if (text_at(r->destinations, i, pattern, sizeof(pattern)) &&
-		    host_match(pattern, p->destination))
+		    same_destination(pattern, p))
 			return (true);
 	return (false);
 }

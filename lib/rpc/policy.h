@@ -35,6 +35,8 @@ enum rc rpc_policy_check(const struct rpc_value *roles) must_check;
 struct rpc_policy_place {
 	enum rpc_place	kind;
 	char		destination[HOST_BYTES];	/* "": not known */
+	struct net_addr	destination_ip;
+	bool		destination_is_ip;
 	struct net_addr	address;
 	bool		has_address;
 };

@@ -121,6 +121,15 @@ static const struct judged judged[] = {
 	    RPC_PLACE_EGRESS, "SHOP.test.", "", 0, OK },
 	{ FORBID, { { AT(PERMIT, ANY), TO { "*.test" } } }, 1, "pci",
 	    RPC_PLACE_EGRESS, "a.b.test", "", 0, NO },
+	/* an address is one destination in each of its forms */
+	{ PERMIT, { { AT(FORBID, ANY), TO { "10.9.8.7" } } }, 1, "pci",
+	    RPC_PLACE_EGRESS, "10.9.8.7", "", 0, NO },
+	{ PERMIT, { { AT(FORBID, ANY), TO { "10.9.8.7" } } }, 1, "pci",
+	    RPC_PLACE_EGRESS, "[::ffff:10.9.8.7]", "", 0, NO },
+	{ PERMIT, { { AT(FORBID, ANY), TO { "::ffff:10.9.8.7" } } }, 1, "pci",
+	    RPC_PLACE_EGRESS, "10.9.8.7", "", 0, NO },
+	{ PERMIT, { { AT(FORBID, ANY), TO { "10.9.8.7" } } }, 1, "pci",
+	    RPC_PLACE_EGRESS, "[::ffff:10.9.8.8]", "", 0, OK },
 	/* address */
 	{ FORBID, { { AT(PERMIT, ANY), FROM { "10.0.0.0/8" } } }, 1, HERE,
 	    OK },
