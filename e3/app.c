@@ -17,7 +17,8 @@ e3_app_new(unsigned n_pairs, unsigned n_keys, struct e3_app **out)
 	struct e3_app *a;
 
 	*out = NULL;
-	if (n_pairs == 0 || n_pairs > E3_PAIRS_MAX || n_keys > E3_API_KEYS_MAX)
+	if (n_pairs == 0 || n_pairs > E3_PAIRS_MAX ||
+	    n_keys > E3_API_KEYS_MAX + 1)	/* one that is being made */
 		return (RC_LIMIT);
 	a = xcalloc(1, sizeof(*a));
 	a->magic = E3_APP_MAGIC;
@@ -144,6 +145,20 @@ e3_app_drop_pair(struct e3_app *a, unsigned i)
 		a->pairs[i].secret = secret;
 	}
 	secret_wipe(a->pairs[i].secret, SCHEME_SECRET_BYTES);
+}
+
+bool
+e3_app_drop_dead_key(struct e3_app *a, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < a->n_keys; i++) {
+		if (e3_api_key_live(&a->keys[i], now_ms))
+			continue;
+		memmove(&a->keys[i], &a->keys[i + 1],
+		    (--a->n_keys - i) * sizeof(*a->keys));
+		secret_wipe(&a->keys[a->n_keys], sizeof(*a->keys));
+		return (true);
+	}
+	return (false);
 }
 
 const struct e3_key_pair *

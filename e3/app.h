@@ -18,7 +18,8 @@
 
 #define E3_PAIRS_MAX		64	/* per app, retired ones too */
 #define E3_LIVE_PAIRS_MAX	8	/* per curve: each costs a try per token */
-#define E3_API_KEYS_MAX		1024	/* per app, revoked ones too */
+#define E3_API_KEYS_MAX		1024	/* per app, revoked ones too; beyond
+					   them the oldest dead one goes */
 #define E3_KEY_ID_BYTES		17	/* "key_" + 12 hex + NUL */
 #define E3_PAIR_ID_BYTES	18	/* "pair_" + 12 hex + NUL */
 #define E3_NAME_BYTES		65	/* an app's label, 64 bytes of UTF-8 */
@@ -89,6 +90,8 @@ enum rc e3_app_set_roles(struct e3_app *, const struct rpc_value *roles)
 struct span e3_app_roles(const struct e3_app *);
 /* For an app that is not published yet: pair i is wiped and gone. */
 void e3_app_drop_pair(struct e3_app *, unsigned i);
+/* The oldest API key that is revoked or has ended is gone.  False: all live. */
+bool e3_app_drop_dead_key(struct e3_app *, uint64_t now_ms);
 
 /* NULL when the app has none for this curve. */
 const struct e3_key_pair *e3_app_sealing_pair(const struct e3_app *,

@@ -175,6 +175,9 @@ e3_create_key(struct e3_engine *e, struct e3_call *c)
 		return (RPC_STATUS_BAD_REQUEST);
 	if ((status = e3_change_begin(e, c, 0, 1, &w)) != RPC_STATUS_OK)
 		return (status);
+	if (w->next->n_keys > E3_API_KEYS_MAX &&
+	    !e3_app_drop_dead_key(w->next, now_ms))
+		return (RPC_STATUS_LIMIT);
 	k = &w->next->keys[w->next->n_keys - 1];
 	if (scopes != NULL && !e3_api_key_set_scopes(k, scopes))
 		return (RPC_STATUS_BAD_REQUEST);

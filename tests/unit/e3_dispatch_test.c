@@ -679,6 +679,68 @@ test_platform(void **state)
 	stage_close(&s);
 }
 
+/* An app as it is, but with E3_API_KEYS_MAX keys, of which this one is dead. */
+static void
+fill_keys(struct stage *s, const char *id, size_t dead)
+{
+	struct e3_app *app, *now = e3_keyring_app(s->engine.keyring, span_of(id));
+
+	assert_int_equal(e3_app_copy(now, 0, E3_API_KEYS_MAX - now->n_keys,
+	    &app), RC_OK);
+	for (size_t i = now->n_keys; i < app->n_keys; i++) {
+		(void)snprintf(app->keys[i].id, sizeof(app->keys[i].id),
+		    "key_%012zx", i);
+		memset(app->keys[i].hash, 1, sizeof(app->keys[i].hash));
+		memcpy(app->keys[i].hash, &i, sizeof(i));
+	}
+	for (size_t i = 0; i < app->n_keys; i++)
+		app->keys[i].revoked = i == dead;
+	app->version = now->version + 1;
+	assert_int_equal(e3_keyring_put(s->engine.keyring, &app), RC_OK);
+}
+
+/* A full app makes room by its oldest dead key, and by no live one. */
+static void
+test_full_of_keys(void **state)
+{
+	const struct e3_app *app;
+	struct answer a;
+	struct buffer b;
+	struct stage s;
+	char id[64];
+
+	(void)state;
+	stage_open_with_app(&s, id);
+	fill_keys(&s, id, E3_API_KEYS_MAX);
+	stage_texts(&b, "app", id, NULL, NULL);
+	assert_int_equal(stage_call_honest(&s, RPC_OP_CREATE_KEY, &b, &a),
+	    RPC_STATUS_LIMIT);
+	buffer_fini(&a.bytes);
+	fill_keys(&s, id, 7);
+	stage_texts(&b, "app", id, NULL, NULL);
+	assert_int_equal(stage_call_honest(&s, RPC_OP_CREATE_KEY, &b, &a),
+	    RPC_STATUS_OK);
+	assert_int_equal(stage_load(&s, &a.bytes), RPC_STATUS_OK);
+	buffer_fini(&a.bytes);
+	app = e3_keyring_app(s.engine.keyring, span_of(id));
+	assert_int_equal(app->n_keys, E3_API_KEYS_MAX);
+	for (size_t i = 0; i < E3_API_KEYS_MAX - 1; i++) {
+		char want[E3_KEY_ID_BYTES];
+
+		(void)snprintf(want, sizeof(want), "key_%012zx",
+		    i < 7 ? i : i + 1);
+		assert_false(app->keys[i].revoked);
+		assert_string_equal(app->keys[i].id, want);
+	}
+	assert_string_not_equal(app->keys[E3_API_KEYS_MAX - 1].id,
+	    app->keys[E3_API_KEYS_MAX - 2].id);
+	stage_texts(&b, "app", id, NULL, NULL);
+	assert_int_equal(stage_call_honest(&s, RPC_OP_CREATE_KEY, &b, &a),
+	    RPC_STATUS_LIMIT);
+	buffer_fini(&a.bytes);
+	stage_close(&s);
+}
+
 int
 main(void)
 {
@@ -689,6 +751,7 @@ main(void)
 		cmocka_unit_test(test_authenticate),
 		cmocka_unit_test(test_scopes),
 		cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_full_of_keys),
 		cmocka_unit_test(test_draining),
 		cmocka_unit_test(test_set_roles),
 		cmocka_unit_test(test_platform),
