@@ -12,7 +12,6 @@
 #include "lib/base/object.h"
 
 #define UNIX_PREFIX	"unix:"
-#define CREDENTIAL	"credential:"	/* root_key only: resolved by relayd */
 
 /* A socket's name must fit with its NUL. */
 #define SOCKET_PATH_MAX	(sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
@@ -41,7 +40,7 @@ conf_absolute(const struct option *o, const char *folder, const char *value)
 		prefix = UNIX_PREFIX;
 		value += strlen(UNIX_PREFIX);
 	} else if (o->type != OPTION_PATH || *value == '\0' ||
-	    begins(value, CREDENTIAL)) {
+	    begins(value, CONF_CREDENTIAL)) {
 		return (xstrdup(value));
 	}
 	if (*value == '/')

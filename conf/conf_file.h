@@ -132,6 +132,9 @@ struct conf {
 	char			*dns_servers;		/* "": resolv.conf */
 };
 
+/* In front of the name of a systemd credential, for root_key only. */
+#define CONF_CREDENTIAL	"credential:"
+
 struct conf_e3 {
 	char			*path;
 	char			**listens;	/* listen = { "unix:...", "ip:port" } */

@@ -16,8 +16,6 @@
 #include "lib/rpc/sealed_record.h"
 #include "lib/base/object.h"
 
-#define CREDENTIAL	"credential:"
-
 static const char *consequence;		/* a literal, or NULL */
 
 void
@@ -84,8 +82,8 @@ ctl_root_key_path(struct ctl *ctl, const char **path)
 		return (CTL_DONE);
 	if ((status = ctl_conf_e3(ctl)) != CTL_DONE)
 		return (status);
-	if (strncmp(ctl->conf_e3->root_key, CREDENTIAL,
-	    strlen(CREDENTIAL)) == 0) {
+	if (strncmp(ctl->conf_e3->root_key, CONF_CREDENTIAL,
+	    strlen(CONF_CREDENTIAL)) == 0) {
 		ctl_error("%s: option 'root_key' is a credential of systemd: "
 		    "name a file with --root-key", ctl->conf->engine_conf);
 		return (CTL_USAGE);
@@ -103,7 +101,7 @@ ctl_root_key_read(const char *path, uint8_t out[CTL_ROOT_KEY_BYTES])
 	int fd;
 
 	buffer_init(&b, CTL_ROOT_KEY_BYTES, true);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) != 0)
 		ctl_error("%s: %s", path, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || st.st_size != CTL_ROOT_KEY_BYTES ||

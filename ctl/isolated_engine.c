@@ -55,6 +55,7 @@ struct isolated_engine {
 	char			*conf_path;	/* owned: ctl.conf_path */
 	struct ctl		ctl;
 	struct sigaction	before[N_SIGNALS];
+	struct sigaction	before_child;	/* of SIGCHLD */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -73,11 +74,16 @@ catch_signals(struct isolated_engine *e)
 {
 	/* Without SA_RESTART: what waits looks again. */
 	struct sigaction sa = { .sa_handler = on_signal };
+	struct sigaction child = { .sa_handler = SIG_DFL };
 
 	interrupted = 0;
 	(void)sigemptyset(&sa.sa_mask);
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		(void)sigaction(signals[i], &sa, &e->before[i]);
+	/* Who started us may have it ignored: relayd's pid would be free for
+	 * others as soon as it ends, and we would wait for it, and kill it. */
+	(void)sigemptyset(&child.sa_mask);
+	(void)sigaction(SIGCHLD, &child, &e->before_child);
 }
 
 bool
@@ -491,6 +497,7 @@ isolated_engine_end(struct isolated_engine **ep)
 	conf_e3_free(&e->ctl.conf_e3);
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		(void)sigaction(signals[i], &e->before[i], NULL);
+	(void)sigaction(SIGCHLD, &e->before_child, NULL);
 	free(e->conf_path);
 	e->magic = 0;
 	free(e);

@@ -193,10 +193,13 @@ static enum rc
 compare_file(const char *path, const void *bytes, size_t len)
 {
 	struct buffer b;
+	struct stat st;
 	enum rc rc;
 
 	buffer_init(&b, len, true);
 	rc = file_read(path, &b);
+	if (rc == RC_NOTFOUND && lstat(path, &st) == 0)
+		rc = RC_EXISTS;		/* a link to what is not there */
 	if (rc == RC_LIMIT || (rc == RC_OK && (buffer_len(&b) != len ||
 	    memcmp(buffer_data(&b), bytes, len) != 0)))
 		rc = RC_EXISTS;
@@ -316,18 +319,26 @@ put_file(const struct restore *r, const char *path, struct span bytes,
 	enum rc rc;
 
 	rc = file_create(path, bytes.p, bytes.len, mode);
-	if (rc == RC_EXISTS) {
-		status = refuse_other(path, bytes.p, bytes.len);
-		if (status != CTL_DONE)
-			return (status);
-	} else if (rc != RC_OK) {
-		ctl_error("%s: %s; run it again", path, strerror(errno));
-		return (CTL_FAILED);
-	}
-	if (!for_helper || !r->change_owner ||
-	    lchown(path, r->uid, r->gid) == 0)
+	if (rc == RC_EXISTS && (status = refuse_other(path, bytes.p,
+	    bytes.len)) != CTL_DONE)
+		return (status);
+	/* What was there already may be in memory alone, as its owner is. */
+	if ((rc == RC_OK || rc == RC_EXISTS) && (!for_helper ||
+	    !r->change_owner || lchown(path, r->uid, r->gid) == 0) &&
+	    file_sync(path) == RC_OK)
 		return (CTL_DONE);
-	ctl_error("%s: owner: %s", path, strerror(errno));
+	ctl_error("%s: %s; run it again", path, strerror(errno));
+	return (CTL_FAILED);
+}
+
+/* The names that lead to a file, of which put_file knows the last only, and
+ * not that when it was there already. */
+static enum ctl_exit
+sync_folders(const char *path)
+{
+	if (file_sync_folders(path) == RC_OK)
+		return (CTL_DONE);
+	ctl_error("%s: its folders: %s; run it again", path, strerror(errno));
 	return (CTL_FAILED);
 }
 
@@ -364,6 +375,11 @@ put_records(const struct restore *r)
 		free(path);
 		crash_point("restore.record");
 	}
+	if (status != CTL_DONE)
+		return (status);
+	path = xasprintf("%s/", r->state_dir);	/* that folder, too */
+	status = sync_folders(path);
+	free(path);
 	return (status);
 }
 
@@ -404,9 +420,10 @@ put_root_key(const struct restore *r)
 	if ((status = ctl_make_folders(r->root_key_path, false)) != CTL_DONE)
 		return (status);
 	remove_leftovers(r->root_key_path);
-	return (put_file(r, r->root_key_path, (struct span){
+	status = put_file(r, r->root_key_path, (struct span){
 	    (const char *)r->root_key, sizeof(r->root_key) }, ROOT_KEY_MODE,
-	    false));
+	    false);
+	return (status == CTL_DONE ? sync_folders(r->root_key_path) : status);
 }
 
 static enum ctl_exit

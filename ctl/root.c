@@ -32,7 +32,6 @@
 #include "lib/body/json.h"
 #include "lib/body/json_write.h"
 
-#define CREDENTIAL		"credential:"
 #define RESTART_TIMEOUT_MS	90000	/* relayd itself gives up before */
 #define RESEAL_TIMEOUT_MS	600000	/* some milliseconds of disk a record */
 #define SETTLE_MS		20000	/* until new statistics have come */
@@ -422,7 +421,7 @@ ctl_root_rotate(struct ctl *ctl)
 	    sizeof(r.relayd))) != CTL_DONE)
 		return (status);
 	key = ctl->conf_e3->root_key;
-	if (strncmp(key, CREDENTIAL, strlen(CREDENTIAL)) == 0) {
+	if (strncmp(key, CONF_CREDENTIAL, strlen(CONF_CREDENTIAL)) == 0) {
 		ctl_error("%s: option 'root_key' is a credential of systemd, "
 		    "which relayctl cannot replace: see relayctl(1)",
 		    ctl->conf_e3->path);

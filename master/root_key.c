@@ -12,7 +12,6 @@
 #include "lib/base/object.h"
 
 #define BYTES		32
-#define CREDENTIAL	"credential:"
 
 static enum rc __attribute__((__format__(__printf__, 3, 4)))
 refuse(struct conf_fault *fault, enum rc rc, const char *fmt, ...)
@@ -33,11 +32,11 @@ find(const struct conf_e3 *e3, const char *suffix, char **path,
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
 
 	*path = NULL;
-	if (strncmp(e3->root_key, CREDENTIAL, strlen(CREDENTIAL)) != 0)
+	if (strncmp(e3->root_key, CONF_CREDENTIAL, strlen(CONF_CREDENTIAL)) != 0)
 		*path = xasprintf("%s%s", e3->root_key, suffix);
 	else if (folder != NULL)
 		*path = xasprintf("%s/%s%s", folder,
-		    e3->root_key + strlen(CREDENTIAL), suffix);
+		    e3->root_key + strlen(CONF_CREDENTIAL), suffix);
 	else
 		return (refuse(fault, RC_NOTFOUND, "%s: option 'root_key': "
 		    "there is no $CREDENTIALS_DIRECTORY", e3->path));
@@ -69,7 +68,8 @@ root_key_open(const struct conf_e3 *e3, const char *suffix, int *fd,
 	*fd = -1;
 	if ((rc = find(e3, suffix, &path, fault)) != RC_OK)
 		return (rc);
-	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* O_NONBLOCK: a fifo in its place must not stop the loop. */
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (*fd < 0 || fstat(*fd, st) != 0)
 		rc = refuse(fault, *fd < 0 && errno == ENOENT ? RC_NOTFOUND :
 		    RC_IO, "%s: %s", path, strerror(errno));

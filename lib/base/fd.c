@@ -249,6 +249,38 @@ file_create(const char *path, const void *data, size_t len, unsigned mode)
 	return (rc == RC_OK ? fsync_folder(path) : rc);
 }
 
+enum rc
+file_sync(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	enum rc rc = fd >= 0 && fsync(fd) == 0 ? RC_OK : RC_IO;
+
+	fd_close(&fd);
+	return (rc);
+}
+
+enum rc
+file_sync_folders(const char *path)
+{
+	char dir[PATH_MAX], above[PATH_MAX];
+	enum rc rc;
+
+	for (rc = folder_of(path, dir); rc == RC_OK; memcpy(dir, above,
+	    sizeof(dir))) {
+		if (crash_point_full("full.folders"))
+			return (RC_IO);
+		/* One that we may not read, or that is on a file system that
+		 * cannot be written, we did not make. */
+		if (file_sync(dir) != RC_OK && errno != EACCES &&
+		    errno != EINVAL && errno != EROFS)
+			return (RC_IO);
+		rc = folder_of(dir, above);
+		if (rc == RC_OK && strcmp(dir, above) == 0)
+			break;
+	}
+	return (rc);
+}
+
 int
 fd_memory(const char *name, const void *data, size_t len)
 {

@@ -40,6 +40,12 @@ enum rc file_replace(const char *path, const void *, size_t len,
 enum rc file_create(const char *path, const void *, size_t len,
     unsigned mode) must_check;
 
+/* The content at path is on disk, whoever wrote it. */
+enum rc file_sync(const char *path) must_check;
+
+/* So are the names of all folders that lead to path: for who made some. */
+enum rc file_sync_folders(const char *path) must_check;
+
 /* A read-only memfd holding these bytes, at offset 0; -1 on failure. */
 int fd_memory(const char *name, const void *, size_t len);
 

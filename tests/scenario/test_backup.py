@@ -234,6 +234,17 @@ def test_what_is_there_is_not_overwritten(source, fresh):
     assert not (fresh.dir / "root.key").exists()
 
 
+@pytest.mark.parametrize("record", [False, True])
+def test_a_link_to_nothing_is_not_taken_for_a_file(source, fresh, record):
+    """Its name is taken, and nothing is behind it: never a restored file."""
+    (fresh.dir / "e3").mkdir(exist_ok=True)
+    name = "e3/" + next((source.dir / "e3").glob("*.rec")).name if record else "root.key"
+    (fresh.dir / name).symlink_to(fresh.dir / "away")
+    r = restore(fresh, source.backup, (1, 2, 3), code=3)
+    assert name.encode() in r.stderr and b"exists" in r.stderr
+    assert not (fresh.dir / "root.key").exists()
+
+
 def test_a_running_machine_is_not_restored_into(source):
     r = restore(source, source.backup, (1, 2, 3), code=1)
     assert b"relayd is running" in r.stderr
@@ -375,10 +386,10 @@ needs_crash_points = pytest.mark.skipif(
 FILE_STEPS = ["file.synced", "file.folder-synced", "full.write"]
 
 
-def ctl_process(stack, *words, **more):
+def ctl_process(stack, *words, preexec_fn=None, **more):
     return subprocess.Popen([str(PREFIX / "bin/relayctl"), "-c", str(stack.dir / "relay.conf"),
                              *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env={**os.environ, **more})
+                            env={**os.environ, **more}, preexec_fn=preexec_fn)
 
 
 def children_of(pid):
@@ -415,6 +426,16 @@ def test_an_interrupted_proof_leaves_no_engine(source, sig):
     if sig == signal.SIGKILL:       # nobody was left to tidy up: the next one does
         restore(source, source.backup, (1, 2, 3), "--rehearse")
     assert not list(PROOFS.glob("relay-proof.*"))
+
+
+def test_an_engine_is_awaited_where_children_are_ignored(source):
+    """Some start their children so; its end must be seen nevertheless, and its pid never
+    be another's when it is killed."""
+    proc = ctl_process(source, *restore_words(source.backup, (1, 2, 3), "--rehearse", "--json"),
+                       preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    out, err = proc.communicate(timeout=60)
+    assert proc.returncode == 0, err
+    assert json.loads(out)["took_ms"] < 15000       # END_MS, when it is not seen
 
 
 @needs_crash_points
@@ -454,3 +475,13 @@ def test_a_restore_that_is_cut_off_is_completed_by_the_next(source, fresh, step)
     assert {f.name: f.read_bytes() for f in (fresh.dir / "e3").glob("*.rec")} == records
     assert not list(fresh.dir.glob("root.key.*"))
     assert not list(PROOFS.glob("relay-proof.*"))
+
+
+@needs_crash_points
+def test_what_is_there_already_is_made_durable(source, fresh):
+    """A restore that failed when it made a name durable left that file; the next one says
+    "done" only when it is."""
+    words = restore_words(source.backup, (1, 2, 3))
+    restore(fresh, source.backup, (1, 2, 3))
+    for _ in each_crash(fresh, "full.folders", words):
+        assert (fresh.dir / "root.key").exists()

@@ -171,6 +171,14 @@ test_create(void **state)
 	assert_int_equal(file_create(path("b"), "two", 3, 0600), RC_EXISTS);
 	assert_content("b", "one");
 	assert_int_equal(file_create("/nowhere/at/all", "x", 1, 0600), RC_IO);
+	assert_int_equal(file_sync(path("b")), RC_OK);
+	assert_int_equal(file_sync(path("nothing")), RC_IO);
+	/* All that lead to it, whether it is there or not. */
+	assert_int_equal(file_sync_folders(path("b")), RC_OK);
+	assert_int_equal(file_sync_folders(path("nothing")), RC_OK);
+	assert_int_equal(file_sync_folders("b"), RC_OK);
+	assert_int_equal(file_sync_folders("/"), RC_OK);
+	assert_int_equal(file_sync_folders(path("no/thing")), RC_IO);
 	assert_int_equal(count_files(), 2);		/* a, b */
 }
 

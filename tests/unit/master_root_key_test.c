@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/fd.h"
@@ -96,6 +97,10 @@ test_files(void **state)
 	put("", KEY, 0404);
 	expect("", RC_DENIED, "mode 404");
 	assert_int_equal(unlink(path), 0);
+	(void)alarm(30);	/* one that waits for a writer waits for ever */
+	assert_int_equal(mkfifo(path, 0400), 0);
+	expect("", RC_IO, "not a file");
+	(void)alarm(0);
 	e3.root_key = folder;
 	expect("", RC_IO, "not a file");
 }
