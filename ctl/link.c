@@ -111,7 +111,7 @@ read_present(struct ctl *ctl, struct renewal *r)
 	buffer_fini(&pem);
 	if (status == CTL_DONE)
 		(void)snprintf(r->name, sizeof(r->name), "%s", name != NULL ?
-		    name : r->now.name);
+		    name : r->now.who.name);
 	return (status);
 }
 
@@ -197,12 +197,12 @@ print_renewed(const struct ctl *ctl, const struct renewal *r)
 	if (ctl->json) {
 		body_json_writer_init(&w, &out);
 		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "role", r->made.role);
-		body_json_put_str(&w, "name", r->made.name);
-		body_json_put_str(&w, "serial", r->made.serial);
+		body_json_put_str(&w, "role", r->made.who.role);
+		body_json_put_str(&w, "name", r->made.who.name);
+		body_json_put_str(&w, "serial", r->made.who.serial);
 		body_json_put_u64(&w, "ends_ms", r->made.ends_ms);
 		body_json_put_str(&w, "certificate", r->cert_path);
-		body_json_put_str(&w, "old_serial", r->now.serial);
+		body_json_put_str(&w, "old_serial", r->now.who.serial);
 		body_json_close_object(&w);
 	} else if (strcmp(r->role, "admin") == 0)
 		buffer_printf(&out, "%s: new, good for %d days", r->cert_path,
@@ -258,8 +258,8 @@ find_serial(const char *word, struct link_cert *cert)
 	memset(cert, 0, sizeof(*cert));
 	if (access(word, F_OK) != 0 && len > 0 &&
 	    strspn(word, "0123456789abcdefABCDEF") == len) {
-		if (span_copy(span_of(word), cert->serial,
-		    sizeof(cert->serial)))
+		if (span_copy(span_of(word), cert->who.serial,
+		    sizeof(cert->who.serial)))
 			return (CTL_DONE);
 		ctl_error("SERIAL: longer than any serial number");
 		return (CTL_USAGE);
@@ -351,17 +351,17 @@ ctl_link_revoke(struct ctl *ctl)
 		return (status);
 	path = xasprintf("%s/revoked", folder);
 	buffer_init(&out, 0, false);
-	if ((status = add_serial(path, cert.serial)) != CTL_DONE)
+	if ((status = add_serial(path, cert.who.serial)) != CTL_DONE)
 		goto out;
 	if (ctl->json) {
 		body_json_writer_init(&w, &out);
 		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "serial", cert.serial);
+		body_json_put_str(&w, "serial", cert.who.serial);
 		body_json_put_str(&w, "revoked", path);
 		body_json_close_object(&w);
 	} else
 		buffer_printf(&out, "%s: in %s; refused after relayctl reload "
-		    "--wait, on each machine that has this file", cert.serial,
+		    "--wait, on each machine that has this file", cert.who.serial,
 		    path);
 	status = ctl_print_line(view(&out));
 out:

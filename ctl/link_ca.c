@@ -293,65 +293,6 @@ out:
 
 /* ---- reading a role certificate ------------------------------------------------ */
 
-/* "relay://link/<role>/<name>" of the one URI. */
-static bool
-split_uri(struct span uri, struct link_cert *out)
-{
-	static const char head[] = "relay://link/";
-	const char *slash;
-
-	if (uri.len < sizeof(head) ||
-	    memcmp(uri.p, head, sizeof(head) - 1) != 0)
-		return (false);
-	uri.p += sizeof(head) - 1;
-	uri.len -= sizeof(head) - 1;
-	if ((slash = memchr(uri.p, '/', uri.len)) == NULL ||
-	    !span_copy((struct span){ uri.p, (size_t)(slash - uri.p) },
-	    out->role, sizeof(out->role)) ||
-	    !span_copy((struct span){ slash + 1, uri.len -
-	    (size_t)(slash + 1 - uri.p) }, out->name, sizeof(out->name)))
-		return (false);
-	return (rpc_role_lookup(out->role) != RPC_ROLE_NONE &&
-	    link_name_valid(out->name));
-}
-
-static bool
-read_names(X509 *cert, struct link_cert *out)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name,
-	    NULL, NULL);
-	const GENERAL_NAME *one;
-	bool ok = false;
-
-	if (names != NULL && sk_GENERAL_NAME_num(names) == 1) {
-		one = sk_GENERAL_NAME_value(names, 0);
-		ok = one->type == GEN_URI && split_uri((struct span){
-		    (const char *)ASN1_STRING_get0_data(
-		    one->d.uniformResourceIdentifier), (size_t)
-		    ASN1_STRING_length(one->d.uniformResourceIdentifier) },
-		    out);
-	}
-	GENERAL_NAMES_free(names);
-	return (ok);
-}
-
-static bool
-read_serial(X509 *cert, struct link_cert *out)
-{
-	BIGNUM *n = ASN1_INTEGER_to_BN(X509_get_serialNumber(cert), NULL);
-	char *hex = n == NULL ? NULL : BN_bn2hex(n);
-	bool ok;
-
-	ok = hex != NULL && span_copy(span_of(hex), out->serial,
-	    sizeof(out->serial));
-	for (char *p = out->serial; *p != '\0'; p++)	/* as in our logs */
-		if (*p >= 'A' && *p <= 'F')
-			*p = (char)(*p + ('a' - 'A'));
-	OPENSSL_free(hex);
-	BN_free(n);
-	return (ok);
-}
-
 enum rc
 link_cert_read(struct span pem, struct link_cert *out)
 {
@@ -365,7 +306,7 @@ link_cert_read(struct span pem, struct link_cert *out)
 	cert = read_cert(pem);
 	if (cert != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
 		ends = timegm(&tm);
-	ok = ends >= 0 && read_names(cert, out) && read_serial(cert, out);
+	ok = ends >= 0 && net_tls_cert_peer(cert, &out->who) == RC_OK;
 	out->ends_ms = ok ? (uint64_t)ends * 1000 : 0;
 	X509_free(cert);
 	ERR_clear_error();

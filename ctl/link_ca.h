@@ -12,6 +12,7 @@
 
 #include "lib/base/buffer.h"
 #include "lib/base/string.h"
+#include "lib/net/tls.h"
 
 #define LINK_CA_DAYS	3653		/* 10 years */
 #define LINK_CERT_DAYS	365
@@ -38,10 +39,8 @@ enum rc link_ca_issue(const struct link_ca *, const char *role,
 
 /* What a role certificate says of itself; nobody vouches for it here. */
 struct link_cert {
-	char		role[16];
-	char		name[LINK_NAME_BYTES];
-	char		serial[48];	/* hex, as in the file `revoked` */
-	uint64_t	ends_ms;	/* since 1970 */
+	struct net_link_peer	who;	/* its serial as in the file `revoked` */
+	uint64_t		ends_ms;	/* since 1970 */
 };
 /* RC_OK, RC_SYNTAX: no certificate of a link. */
 enum rc link_cert_read(struct span pem, struct link_cert *) must_check;

@@ -45,7 +45,7 @@ link_ends_text(const struct link_ends *e, uint64_t now_ms, struct buffer *out)
 		return;
 	buffer_puts(out, "links   ");
 	for (size_t i = 0; i < e->n; i++)
-		buffer_printf(out, " %s=%lldd", e->v[i].role,
+		buffer_printf(out, " %s=%lldd", e->v[i].who.role,
 		    days_left(&e->v[i], now_ms));
 	buffer_puts(out, "\n");
 	for (size_t i = 0; i < e->n; i++) {
@@ -54,8 +54,8 @@ link_ends_text(const struct link_ends *e, uint64_t now_ms, struct buffer *out)
 		if (days >= LINK_ENDS_WARN_DAYS)
 			continue;
 		buffer_printf(out, "  warn   the link certificate of %s %s: "
-		    "relayctl link renew %s\n", e->v[i].role,
+		    "relayctl link renew %s\n", e->v[i].who.role,
 		    e->v[i].ends_ms <= now_ms ? "has ended" : "ends soon",
-		    e->v[i].role);
+		    e->v[i].who.role);
 	}
 }

@@ -189,31 +189,6 @@ change_pair(struct ctl *ctl, enum rpc_op op, const char *app, const char *pair,
 	return (record_commit(ctl, &change, r));
 }
 
-/* {"app", "pair", "state", "version"} or "PAIR: TEXT" */
-static enum ctl_exit
-print_pair(const struct ctl *ctl, const struct record_commit *r,
-    const char *pair, const char *state, const char *text)
-{
-	struct body_json_writer w;
-	struct buffer out;
-	enum ctl_exit status;
-
-	buffer_init(&out, 0, false);
-	if (ctl->json) {
-		body_json_writer_init(&w, &out);
-		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "app", r->app);
-		body_json_put_str(&w, "pair", pair);
-		body_json_put_str(&w, "state", state);
-		body_json_put_u64(&w, "version", r->version);
-		body_json_close_object(&w);
-	} else
-		buffer_printf(&out, "%s: %s", pair, text);
-	status = ctl_print_line(view(&out));
-	buffer_fini(&out);
-	return (status);
-}
-
 static enum ctl_exit
 change_and_print(struct ctl *ctl, enum rpc_op op, const char *state,
     const char *text)
@@ -224,7 +199,7 @@ change_and_print(struct ctl *ctl, enum rpc_op op, const char *state,
 
 	if ((status = change_pair(ctl, op, app, pair, &r)) != CTL_DONE)
 		return (status);
-	status = print_pair(ctl, &r, pair, state, text);
+	status = record_commit_print(ctl, &r, "pair", pair, state, text);
 	record_commit_fini(&r);
 	return (status);
 }

@@ -13,6 +13,7 @@
 
 #include "ctl/control_client.h"
 #include "lib/base/fd.h"
+#include "lib/body/json_write.h"
 
 #define ATTEMPTS	5
 /* Longer than all the helper may wait for: a turn, Redis, disk, engine. */
@@ -216,4 +217,30 @@ record_commit_fini(struct record_commit *r)
 {
 	buffer_fini(&r->record);
 	buffer_fini(&r->secret);
+}
+
+enum ctl_exit
+record_commit_print(const struct ctl *ctl, const struct record_commit *r,
+    const char *noun, const char *id, const char *state, const char *text)
+{
+	struct body_json_writer w;
+	struct buffer out;
+	enum ctl_exit status;
+
+	buffer_init(&out, 0, false);
+	if (ctl->json) {
+		body_json_writer_init(&w, &out);
+		body_json_open_object(&w, NULL);
+		body_json_put_str(&w, "app", r->app);
+		body_json_put_str(&w, noun, id);
+		if (state != NULL)
+			body_json_put_str(&w, "state", state);
+		body_json_put_u64(&w, "version", r->version);
+		body_json_close_object(&w);
+	} else
+		buffer_printf(&out, "%s: %s", id, text);
+	status = ctl_print_line((struct span){ buffer_data(&out),
+	    buffer_len(&out) });
+	buffer_fini(&out);
+	return (status);
 }

@@ -54,4 +54,10 @@ enum ctl_exit record_commit(struct ctl *, const struct record_change *,
     struct record_commit *out) must_check;
 void record_commit_fini(struct record_commit *);
 
+/* What was changed: {"app", NOUN: ID, "state"?, "version"} or "ID: TEXT".
+ * state NULL: none. */
+enum ctl_exit record_commit_print(const struct ctl *,
+    const struct record_commit *, const char *noun, const char *id,
+    const char *state, const char *text) must_check;
+
 #endif

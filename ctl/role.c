@@ -125,30 +125,6 @@ put_roles(void *arg, struct engine_client *engine, struct buffer *body)
 	return (CTL_DONE);
 }
 
-static enum ctl_exit
-print_changed(const struct ctl *ctl, const struct record_commit *r,
-    const char *what)
-{
-	const char *name = ctl->args.operands[1];
-	struct body_json_writer w;
-	struct buffer out;
-	enum ctl_exit status;
-
-	buffer_init(&out, 0, false);
-	if (ctl->json) {
-		body_json_writer_init(&w, &out);
-		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "app", r->app);
-		body_json_put_str(&w, "role", name);
-		body_json_put_u64(&w, "version", r->version);
-		body_json_close_object(&w);
-	} else
-		buffer_printf(&out, "%s: %s", name, what);
-	status = ctl_print_line(view(&out));
-	buffer_fini(&out);
-	return (status);
-}
-
 /* policy NULL: remove it. */
 static enum ctl_exit
 change_roles(struct ctl *ctl, const struct buffer *policy)
@@ -171,7 +147,8 @@ change_roles(struct ctl *ctl, const struct buffer *policy)
 	buffer_init(&c.others, 0, false);
 	status = record_commit(ctl, &change, &r);
 	if (status == CTL_DONE) {
-		status = print_changed(ctl, &r, policy != NULL ? "set" :
+		status = record_commit_print(ctl, &r, "role", c.name, NULL,
+		    policy != NULL ? "set" :
 		    "removed: its tokens open everywhere");
 		record_commit_fini(&r);
 	}

@@ -32,9 +32,9 @@ put_json(struct buffer *out, struct span json, const struct link_ends *links)
 	body_json_open_array(&w, "links");
 	for (size_t i = 0; i < links->n; i++) {
 		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "role", links->v[i].role);
-		body_json_put_str(&w, "name", links->v[i].name);
-		body_json_put_str(&w, "serial", links->v[i].serial);
+		body_json_put_str(&w, "role", links->v[i].who.role);
+		body_json_put_str(&w, "name", links->v[i].who.name);
+		body_json_put_str(&w, "serial", links->v[i].who.serial);
 		body_json_put_u64(&w, "ends_ms", links->v[i].ends_ms);
 		body_json_close_object(&w);
 	}

@@ -353,6 +353,15 @@ identify(const X509 *cert, struct net_link_peer *out)
 }
 
 enum rc
+net_tls_cert_peer(const X509 *cert, struct net_link_peer *out)
+{
+	bool ok = identify(cert, out);
+
+	ERR_clear_error();
+	return (ok ? RC_OK : RC_SYNTAX);
+}
+
+enum rc
 net_tls_link_peer(SSL *ssl, struct net_link_peer *out)
 {
 	const X509 *cert = SSL_get0_peer_certificate(ssl);

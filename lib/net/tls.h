@@ -58,6 +58,9 @@ struct net_link_peer {
  * when there is none or its URI is not of our form. */
 enum rc net_tls_link_peer(SSL *, struct net_link_peer *) must_check;
 
+/* The same of a certificate for which nobody vouches here: RC_OK, RC_SYNTAX. */
+enum rc net_tls_cert_peer(const X509 *, struct net_link_peer *) must_check;
+
 /* The oldest entry of OpenSSL's error queue as short text without data;
  * the queue is empty after.  Returns why. */
 const char *net_tls_error(char *why, size_t why_size);

@@ -287,9 +287,9 @@ test_read_and_revoke(void **state)
 	    &two.key), RC_OK);
 	c1 = read_leaf(&one);
 	c2 = read_leaf(&two);
-	assert_string_equal(c1.role, "worker");
-	assert_string_equal(c1.name, "w.1");
-	assert_string_not_equal(c1.serial, c2.serial);
+	assert_string_equal(c1.who.role, "worker");
+	assert_string_equal(c1.who.name, "w.1");
+	assert_string_not_equal(c1.who.serial, c2.who.serial);
 	assert_int_equal((c1.ends_ms / 1000 - (uint64_t)time(NULL) + 60) /
 	    86400, 2);
 
@@ -297,7 +297,7 @@ test_read_and_revoke(void **state)
 		.chain = span_in(&engine.cert),
 		.key = span_in(&engine.key),
 		.ca = span_in(&ca_pem.cert),
-		.revoked = span_of(c1.serial),
+		.revoked = span_of(c1.who.serial),
 	};
 	s = net_tls_link_ctx(true, &files, why, sizeof(why));
 	assert_non_null(s);
@@ -306,7 +306,7 @@ test_read_and_revoke(void **state)
 	SSL_CTX_free(c);
 	c = make_ctx(false, &two, &ca_pem);
 	assert_true(shake(s, c, &client, &server));
-	assert_string_equal(client.serial, c2.serial);
+	assert_string_equal(client.serial, c2.who.serial);
 	SSL_CTX_free(c);
 	SSL_CTX_free(s);
 
@@ -332,9 +332,9 @@ static void
 test_ends(void **state)
 {
 	struct link_ends e = { .n = 3, .v = {
-		{ .role = "worker", .ends_ms = 100 * 86400000ull },
-		{ .role = "feed", .ends_ms = 29 * 86400000ull + 5 },
-		{ .role = "admin", .ends_ms = 1 } } };
+		{ .who.role = "worker", .ends_ms = 100 * 86400000ull },
+		{ .who.role = "feed", .ends_ms = 29 * 86400000ull + 5 },
+		{ .who.role = "admin", .ends_ms = 1 } } };
 	struct buffer out;
 
 	(void)state;
