@@ -7,6 +7,7 @@ import pathlib
 import re
 import socket
 import ssl
+import stat
 import subprocess
 
 import pytest
@@ -14,7 +15,7 @@ from cryptography import x509
 
 import record_reader
 import token_codec
-from conftest import SHARED, TOP, Stack, sanitizer_check
+from conftest import SHARED, TOP, Stack, sanitizer_check, until
 from link_ca import LinkCA
 from rpc_client import Refused, connect, decrypt, encrypt
 
@@ -398,3 +399,18 @@ def test_statistics_count(engine, worker):
     assert after["apps"] == len(list(pathlib.Path(engine.dir / "e3").glob("*.rec")))
     with connect(engine, "helper") as helper:
         assert helper.call("Checksum")["checksum"] == after["checksum"]
+
+
+def test_statistics_lie_in_a_file_too(make_stack):
+    """For tools that read files: written again and again, while the engine answers."""
+    stack = make_stack()
+    file = stack.dir / "e3/statistics.json"
+
+    def read():
+        return json.loads(file.read_text()) if file.exists() else {}
+    app, _ = stack.app()
+    until("it tells of the app", lambda: read().get("apps") == 1)
+    first = read()
+    assert first["ready"] is True and app not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    until("it is written anew", lambda: read()["written_ms"] > first["written_ms"])
