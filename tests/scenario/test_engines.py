@@ -96,7 +96,8 @@ def test_a_draining_engine_is_left_and_used_again(two, fault_load):
             set_draining(stack, True)
         load.struck()
         here, there = at_rest(load, stack), sealed(other.stack)
-        load.recovered(30)
+        load.recovered(30)  # counted from the blow: all of them may lie before `there`
+        load.wait_right(30)
         assert sealed(stack) == here
         assert sealed(other.stack) >= there + 30
         # Both drain: somebody must do it.
