@@ -101,7 +101,6 @@ net_stream_accept_proxied(struct loop *loop, int fd, SSL_CTX *ctx,
 {
 	struct net_stream *s = stream_new(loop, ops, arg);
 
-	ensure(ctx != NULL);
 	s->proxied = xcalloc(1, sizeof(*s->proxied));
 	buffer_init(&s->proxied->header, NET_PROXYPROTO_BYTES_MAX, false);
 	accept_in(s, fd, ctx, NET_STREAM_PROXY_HEADER);
@@ -129,6 +128,70 @@ net_stream_connect(struct loop *loop, const struct net_stream_connect *p,
 	}
 	net_stream_start(s, first);
 	return (s);
+}
+
+/* What is told of the other end, and the socket with all that is on it. */
+static void
+inherit(struct net_stream *s, struct net_stream *outer)
+{
+	/* Its own events go first: ours are for the same descriptor. */
+	(void)event_del(&outer->ev_read);
+	(void)event_del(&outer->ev_write);
+	s->peer = outer->peer;
+	s->proxied = outer->proxied;
+	outer->proxied = NULL;
+	s->sent = outer->sent;
+	s->received = outer->received;
+	s->fault = outer->fault;
+	outer->fault = NULL;
+	s->io = outer->io;
+	outer->io = (struct net_transport){ .fd = -1 };
+	net_transport_go_inside(&s->io, &outer->in, &outer->out,
+	    outer->retry_len);
+}
+
+static struct net_stream *
+go_inside(struct net_stream **outerp, SSL_CTX *ctx, bool server,
+    const char *name, const struct net_stream_ops *ops, void *arg)
+{
+	static const struct net_fault no_tls = { .reason = NET_LOCAL_ERROR,
+		.why = "cannot set up TLS inside" };
+	enum net_stream_state first = NET_STREAM_HANDSHAKE;
+	struct net_stream *s, *outer = *outerp;
+
+	*outerp = NULL;
+	net_stream_enter(outer);	/* we may be called from its callback */
+	ensure(outer->state == NET_STREAM_OPEN &&
+	    (outer->output == NET_OUTPUT_OPEN ||
+	    outer->output == NET_OUTPUT_BROKEN));
+	s = stream_new(outer->loop, ops, arg);
+	inherit(s, outer);
+	if (outer->output == NET_OUTPUT_BROKEN)
+		first = NET_STREAM_STILLBORN;	/* it has the fault */
+	else if (net_transport_tls(&s->io, ctx, server, name, NULL) != RC_OK) {
+		net_stream_keep_fault(s, &no_tls);
+		first = NET_STREAM_STILLBORN;
+	}
+	/* Its bytes may be here already, and what was queued wants to leave. */
+	s->inside = true;
+	net_stream_start(s, first);
+	net_stream_abort(outer);
+	net_stream_leave(outer);
+	return (s);
+}
+
+struct net_stream *
+net_stream_accept_inside(struct net_stream **outer, SSL_CTX *ctx,
+    const struct net_stream_ops *ops, void *arg)
+{
+	return (go_inside(outer, ctx, true, NULL, ops, arg));
+}
+
+struct net_stream *
+net_stream_connect_inside(struct net_stream **outer, SSL_CTX *ctx,
+    const char *server_name, const struct net_stream_ops *ops, void *arg)
+{
+	return (go_inside(outer, ctx, false, server_name, ops, arg));
 }
 
 void
@@ -243,7 +306,7 @@ size_t
 net_stream_unsent(const struct net_stream *s)
 {
 	obj_check(s, NET_STREAM_MAGIC);
-	return (buffer_len(&s->out));
+	return (buffer_len(&s->out) + net_transport_unsent(&s->io));
 }
 
 uint64_t

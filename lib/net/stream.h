@@ -10,6 +10,8 @@
  *   CONNECTING or PROXY HEADER -> HANDSHAKE -> OPEN ->
  *       (EOF in, output still open) -> closed
  *
+ * An open one may change into the TLS inside of it: HANDSHAKE once more.
+ *
  * Output is queued and flushed in the loop's idle hook (writes of one turn
  * leave together), or at once by net_stream_flush.  While any byte is unsent,
  * or an SSL_write waits to be repeated, write interest is armed: the flush
@@ -45,7 +47,9 @@ enum net_reason {
 const char *net_reason_name(enum net_reason);
 
 struct net_stream_ops {
-	/* Connected and shaken hands; not called for plain accepted streams. */
+	/* Connected and shaken hands, or the PROXY header of a plain stream
+	 * read; not called for those of net_stream_accept without TLS, which
+	 * are open when it returns. */
 	void	(*on_ready)(void *arg);
 	/* New bytes at net_stream_input. */
 	void	(*on_input)(void *arg);
@@ -67,7 +71,8 @@ struct net_stream *net_stream_accept(struct loop *, int fd, SSL_CTX *ctx,
  * The same for a peer that is a trusted proxy: a PROXY header (proxyproto.h)
  * stands in front of TLS, or the first byte is a ClientHello's and there is
  * none.  The owner's deadline for the handshake covers the header too.
- * ctx: not NULL, since without TLS nothing tells a header from what follows.
+ * ctx NULL: no TLS; then the header must be there (NET_PROXY_HEADER else), as
+ * nothing tells one from what a client of its own would say.
  */
 struct net_stream *net_stream_accept_proxied(struct loop *, int fd,
     SSL_CTX *ctx, const struct net_stream_ops *, void *arg);
@@ -83,6 +88,29 @@ struct net_stream_connect {
 /* Failures come by on_error from the loop, never before it returns. */
 struct net_stream *net_stream_connect(struct loop *,
     const struct net_stream_connect *, const struct net_stream_ops *,
+    void *arg);
+
+/*
+ * TLS inside of an open stream, of what follows a CONNECT: *outer, plain or TLS
+ * and not shut down, changes into the stream that is returned, and is cleared;
+ * no callback of it comes any more.  May be called from one of them, also while
+ * the buffer of net_stream_input(*outer) is being looked at.  All of the above
+ * holds for the new stream; and:
+ *
+ * - What *outer had read and nobody consumed is the beginning of the inner TLS.
+ * - What *outer had not sent yet leaves first, as it would have, and counts in
+ *   net_stream_unsent of the new one until then.
+ * - The peer, and the totals so far, are those of *outer.  Pause and high-water
+ *   mark are not: it begins with the defaults.
+ * - net_stream_ssl is the inner one.
+ * - Both ends of TLS are said and expected: without a close_notify of the inner
+ *   one the end is NET_TRUNCATED, whatever the outer one says.
+ */
+struct net_stream *net_stream_accept_inside(struct net_stream **outer,
+    SSL_CTX *ctx, const struct net_stream_ops *, void *arg);
+/* The client's part.  server_name as in net_stream_connect. */
+struct net_stream *net_stream_connect_inside(struct net_stream **outer,
+    SSL_CTX *ctx, const char *server_name, const struct net_stream_ops *,
     void *arg);
 
 void net_stream_set_ops(struct net_stream *, const struct net_stream_ops *,

@@ -52,7 +52,8 @@ struct net_stream {
 	enum net_step		write_wait;	/* WANT_*, or DONE: try */
 	bool			eof;
 	bool			paused;
-	bool			inside;		/* read again without an event */
+	bool			inside;		/* read, or shake hands, again
+						   without an event */
 	unsigned		busy;		/* our frames on the stack */
 	size_t			retry_len;	/* length SSL_write must see again */
 	size_t			input_high;

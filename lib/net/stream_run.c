@@ -28,8 +28,8 @@ net_stream_set_state(struct net_stream *s, enum net_stream_state to)
 		[NET_STREAM_STILLBORN] = TO(BROKEN) | TO(CLOSED),
 		[NET_STREAM_CONNECTING] = TO(HANDSHAKE) | TO(OPEN) |
 		    TO(BROKEN) | TO(CLOSED),
-		[NET_STREAM_PROXY_HEADER] = TO(HANDSHAKE) | TO(BROKEN) |
-		    TO(CLOSED),
+		[NET_STREAM_PROXY_HEADER] = TO(HANDSHAKE) | TO(OPEN) |
+		    TO(BROKEN) | TO(CLOSED),
 		[NET_STREAM_HANDSHAKE] = TO(OPEN) | TO(BROKEN) | TO(CLOSED),
 		[NET_STREAM_OPEN] = TO(LINGER) | TO(BROKEN) | TO(CLOSED),
 		[NET_STREAM_LINGER] = TO(CLOSED),
@@ -185,7 +185,8 @@ net_stream_leave(struct net_stream *s)
 	if (s->io.ssl != NULL)
 		net_turn_warm(s->turn, &s->item);
 	if ((has_output(s) && s->write_wait == NET_STEP_DONE) ||
-	    (wants_input(s) && s->inside))
+	    (s->inside && (wants_input(s) ||
+	    s->state == NET_STREAM_HANDSHAKE)))
 		net_stream_ask(s);
 	else if (s->state == NET_STREAM_OPEN && !s->eof && !s->paused &&
 	    !wants_input(s))
@@ -434,12 +435,27 @@ net_stream_write_out(struct net_stream *s)
 
 /* ---- events ------------------------------------------------------------ */
 
+/* What the outer stream had queued leaves before anything of ours, and the
+ * peer may wait for it before it says a word. */
+static enum net_step
+rest_and_handshake(struct net_stream *s, struct net_fault *f)
+{
+	enum net_step step;
+	size_t n;
+
+	step = net_transport_send_rest(&s->io, &n, f);
+	s->sent += n;
+	return (step != NET_STEP_DONE ? step :
+	    net_transport_handshake(&s->io, f));
+}
+
 static void
 handshake(struct net_stream *s)
 {
 	struct net_fault f;
-	enum net_step step = net_transport_handshake(&s->io, &f);
+	enum net_step step = rest_and_handshake(s, &f);
 
+	s->inside = false;	/* it took all there was, or it waits */
 	switch (step) {
 	case NET_STEP_WANT_READ:
 	case NET_STEP_WANT_WRITE:
@@ -484,8 +500,13 @@ proxy_header(struct net_stream *s)
 	if (h.has_client)
 		s->peer = h.client;
 	s->proxied->unnamed = h.bytes != 0 && !h.local && !h.has_client;
-	net_stream_set_state(s, NET_STREAM_HANDSHAKE);
-	handshake(s);
+	if (s->io.ssl != NULL) {
+		net_stream_set_state(s, NET_STREAM_HANDSHAKE);
+		handshake(s);
+		return;
+	}
+	net_stream_set_state(s, NET_STREAM_OPEN);
+	s->ops->on_ready(s->arg);
 }
 
 static void
@@ -559,6 +580,8 @@ net_stream_look(void *arg)
 	net_stream_enter(s);
 	if (s->state == NET_STREAM_STILLBORN)
 		stream_fail(s, s->fault);
+	else if (s->state == NET_STREAM_HANDSHAKE && s->inside)
+		handshake(s);
 	net_stream_write_out(s);
 	if (s->state == NET_STREAM_OPEN && s->output == NET_OUTPUT_BROKEN && s->paused)
 		stream_fail(s, s->fault);	/* nobody wants the rest */

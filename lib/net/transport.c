@@ -23,10 +23,16 @@
 #include "lib/base/host.h"
 #include "lib/base/object.h"
 #include "lib/base/secret.h"
+#include "lib/net/carrier_private.h"
 #include "lib/net/tls.h"
 
 #define PEEK_BYTES	512	/* more than any PROXY header without long TLVs */
 #define TLS_HANDSHAKE	0x16	/* first byte of a ClientHello's record */
+
+/* A full record of the inner TLS, with its frame, fits into one of the outer:
+ * 85 bytes more at the most (TLS 1.2, CBC and SHA-384), else a second, nearly
+ * empty one would follow each. */
+#define INNER_FRAGMENT	(SSL3_RT_MAX_PLAIN_LENGTH - 128)
 
 #define DROP_BYTES	16384	/* thrown away per call ... */
 #define DROP_CALLS	16	/* ... and calls per turn of the loop */
@@ -138,6 +144,46 @@ expect_name(SSL *ssl, const char *host)
 	    SSL_set1_host(ssl, name) == 1);
 }
 
+void
+net_transport_go_inside(struct net_transport *t, struct buffer *in,
+    struct buffer *out, size_t retry_len)
+{
+	int fd = t->fd;
+
+	t->carrier = net_carrier_new(t, in, out, retry_len);
+	t->fd = fd;
+}
+
+enum net_step
+net_transport_send_rest(struct net_transport *t, size_t *n,
+    struct net_fault *f)
+{
+	*n = 0;
+	return (t->carrier == NULL ? NET_STEP_DONE :
+	    net_carrier_send_rest(t->carrier, n, f));
+}
+
+size_t
+net_transport_unsent(const struct net_transport *t)
+{
+	return (t->carrier == NULL ? 0 : net_carrier_unsent(t->carrier));
+}
+
+/* Put it on the socket, or on what it is inside of. */
+static bool
+set_below(struct net_transport *t, SSL *ssl)
+{
+	BIO *bio;
+
+	if (t->carrier == NULL)
+		return (SSL_set_fd(ssl, t->fd) == 1);
+	if ((bio = net_carrier_bio(t->carrier)) == NULL)
+		return (false);
+	SSL_set_bio(ssl, bio, bio);
+	return (net_carrier_outer(t->carrier)->ssl == NULL ||
+	    SSL_set_max_send_fragment(ssl, INNER_FRAGMENT) == 1);
+}
+
 enum rc
 net_transport_tls(struct net_transport *t, SSL_CTX *ctx, bool server,
     const char *server_name, SSL_SESSION *session)
@@ -154,7 +200,7 @@ net_transport_tls(struct net_transport *t, SSL_CTX *ctx, bool server,
 	/* One read takes header and body of a record, or many records;
 	 * net_transport_has_inside knows of what stays inside. */
 	SSL_set_read_ahead(ssl, 1);
-	if (SSL_set_fd(ssl, t->fd) != 1)
+	if (!set_below(t, ssl))
 		goto fail;
 	if (server_name != NULL && !expect_name(ssl, server_name))
 		goto fail;
@@ -198,13 +244,25 @@ failed_ssl(SSL *ssl, bool in_handshake, struct net_fault *f)
 	return (failed(f, NET_TLS_ERROR, net_tls_error(why, sizeof(why))));
 }
 
+/* The same reasons as if there were no TLS around this one. */
+static bool
+outer_broke(struct net_transport *t, bool in_handshake, struct net_fault *f)
+{
+	if (t->carrier == NULL || !net_carrier_broke(t->carrier, f))
+		return (false);
+	if (in_handshake && f->reason == NET_TRUNCATED)
+		(void)failed(f, NET_RESET, "closed during the handshake");
+	return (true);
+}
+
 /* What an SSL call that returned `ret` means; err is errno right after it.
  * in_handshake comes from the caller: after a fatal error OpenSSL says it is
  * in a handshake again. */
 static enum net_step
-ssl_step(SSL *ssl, int ret, int err, bool in_handshake, struct net_fault *f)
+ssl_step(struct net_transport *t, int ret, int err, bool in_handshake,
+    struct net_fault *f)
 {
-	switch (SSL_get_error(ssl, ret)) {
+	switch (SSL_get_error(t->ssl, ret)) {
 	case SSL_ERROR_NONE:
 		return (NET_STEP_DONE);
 	case SSL_ERROR_WANT_READ:
@@ -215,20 +273,24 @@ ssl_step(SSL *ssl, int ret, int err, bool in_handshake, struct net_fault *f)
 		return (NET_STEP_EOF);
 	case SSL_ERROR_SYSCALL:
 		ERR_clear_error();
+		if (outer_broke(t, in_handshake, f))
+			return (NET_STEP_FAILED);
 		if (err == 0)
 			return (failed(f, NET_RESET, "closed"));
 		return (failed_errno(f, err, NET_RESET));
 	}
-	return (failed_ssl(ssl, in_handshake, f));
+	return (failed_ssl(t->ssl, in_handshake, f));
 }
 
 /* Nothing stale in the queue or in errno may explain what comes now.  To look
  * is half the price of clearing an empty queue. */
 static void
-ssl_before(void)
+ssl_before(struct net_transport *t)
 {
 	if (ERR_peek_error() != 0)
 		ERR_clear_error();
+	if (t->carrier != NULL)
+		net_carrier_before(t->carrier);
 	errno = 0;
 }
 
@@ -237,9 +299,9 @@ net_transport_handshake(struct net_transport *t, struct net_fault *f)
 {
 	int ret;
 
-	ssl_before();
+	ssl_before(t);
 	ret = SSL_do_handshake(t->ssl);
-	return (ssl_step(t->ssl, ret, errno, true, f));
+	return (ssl_step(t, ret, errno, true, f));
 }
 
 /* recv() that goes on after a signal. */
@@ -285,7 +347,7 @@ net_transport_proxy_header(struct net_transport *t, struct buffer *seen,
 		return (failed(f, NET_LOCAL_ERROR, "no memory for input"));
 	if ((got = receive(t->fd, at, room, MSG_PEEK)) <= 0)
 		return (header_cut(seen, got, f));
-	if (had == 0 && at[0] == TLS_HANDSHAKE) {
+	if (had == 0 && at[0] == TLS_HANDSHAKE && t->ssl != NULL) {
 		memset(h, 0, sizeof(*h));
 		return (NET_STEP_DONE);
 	}
@@ -311,9 +373,9 @@ net_transport_read(struct net_transport *t, void *out, size_t size, size_t *n,
 
 	*n = 0;
 	if (t->ssl != NULL) {
-		ssl_before();
+		ssl_before(t);
 		ret = SSL_read_ex(t->ssl, out, size, n);
-		return (ssl_step(t->ssl, ret, errno, false, f));
+		return (ssl_step(t, ret, errno, false, f));
 	}
 	got = receive(t->fd, out, size, 0);
 	if (got > 0) {
@@ -327,10 +389,13 @@ net_transport_read(struct net_transport *t, void *out, size_t size, size_t *n,
 	return (failed_errno(f, errno, NET_RESET));
 }
 
-/* Output broke because the peer left: its last words may wait to be read. */
+/* Output broke because the peer left: its last words may wait to be read.
+ * Inside of another stream err says nothing, and the carrier's fault all. */
 static void
-note_gone(struct net_fault *f, int err)
+note_gone(const struct net_transport *t, struct net_fault *f, int err)
 {
+	if (t->carrier != NULL)
+		return;
 	f->peer_gone = f->reason == NET_RESET &&
 	    (err == EPIPE || err == ECONNRESET || err == ENOTCONN);
 }
@@ -345,14 +410,15 @@ net_transport_write(struct net_transport *t, const void *data, size_t len,
 
 	*n = 0;
 	if (t->ssl != NULL) {
-		ssl_before();
+		ssl_before(t);
 		ret = SSL_write_ex(t->ssl, data, len, n);
 		err = errno;
-		step = ssl_step(t->ssl, ret, err, false, f);
+		step = ssl_step(t, ret, err, false, f);
 		/* close_notify ends the peer's sending only; behind it
 		 * SSL_get_error calls every failed write(2) the end. */
 		if (step == NET_STEP_EOF)
-			step = failed_errno(f, err, NET_RESET);
+			step = outer_broke(t, false, f) ? NET_STEP_FAILED :
+			    failed_errno(f, err, NET_RESET);
 	} else {
 		do {
 			put = send(t->fd, data, len, MSG_NOSIGNAL);
@@ -367,43 +433,68 @@ net_transport_write(struct net_transport *t, const void *data, size_t len,
 		step = failed_errno(f, err, NET_RESET);
 	}
 	if (step == NET_STEP_FAILED)
-		note_gone(f, err);
+		note_gone(t, f, err);
 	return (step);
+}
+
+/* Once only: the next SSL_shutdown would wait for the peer's.  It comes again
+ * while the outer TLS cannot send its own. */
+static enum net_step
+say_bye(struct net_transport *t, struct net_fault *f)
+{
+	enum net_step step;
+	int ret, err;
+
+	if (t->ssl == NULL || t->said_bye)
+		return (NET_STEP_DONE);
+	ssl_before(t);
+	ret = SSL_shutdown(t->ssl);
+	err = errno;
+	/* 0: ours is sent, the peer's is still to come. */
+	if (ret < 0) {
+		step = ssl_step(t, ret, err, false, f);
+		/* As in net_transport_write. */
+		if (step == NET_STEP_EOF && outer_broke(t, false, f))
+			step = NET_STEP_FAILED;
+		if (step == NET_STEP_FAILED)
+			note_gone(t, f, err);
+		if (step != NET_STEP_DONE && step != NET_STEP_EOF)
+			return (step);
+	}
+	ERR_clear_error();
+	t->said_bye = true;
+	return (NET_STEP_DONE);
 }
 
 enum net_step
 net_transport_end(struct net_transport *t, struct net_fault *f)
 {
 	enum net_step step;
-	int ret, err;
+	int err;
 
-	if (t->ssl != NULL) {
-		ssl_before();
-		ret = SSL_shutdown(t->ssl);
-		err = errno;
-		/* 0: ours is sent, the peer's is still to come. */
-		if (ret < 0) {
-			step = ssl_step(t->ssl, ret, err, false, f);
-			if (step == NET_STEP_FAILED)
-				note_gone(f, err);
-			if (step != NET_STEP_DONE && step != NET_STEP_EOF)
-				return (step);
-		}
-		ERR_clear_error();
-	}
+	if ((step = say_bye(t, f)) != NET_STEP_DONE)
+		return (step);
+	if (t->carrier != NULL)
+		return (net_transport_end(net_carrier_outer(t->carrier), f));
 	if (shutdown(t->fd, SHUT_WR) == 0)
 		return (NET_STEP_DONE);
 	err = errno;
 	(void)failed_errno(f, err, NET_RESET);
-	note_gone(f, err);
+	note_gone(t, f, err);
 	return (NET_STEP_FAILED);
+}
+
+static bool
+ssl_has_inside(const SSL *ssl)
+{
+	return (SSL_pending(ssl) > 0 || SSL_has_pending(ssl));
 }
 
 bool
 net_transport_has_inside(const struct net_transport *t)
 {
-	return (t->ssl != NULL &&
-	    (SSL_pending(t->ssl) > 0 || SSL_has_pending(t->ssl)));
+	return ((t->ssl != NULL && ssl_has_inside(t->ssl)) ||
+	    (t->carrier != NULL && net_carrier_has_inside(t->carrier)));
 }
 
 /*
@@ -413,15 +504,23 @@ net_transport_has_inside(const struct net_transport *t)
  * that after each read.  Never inside a record: OpenSSL before 3.0.14 forgets
  * that it has read the header (CVE-2024-4741).
  */
+static void
+ssl_rest(SSL *ssl)
+{
+	if (ssl_has_inside(ssl) || strcmp(SSL_rstate_string(ssl), "RH") != 0)
+		return;
+	SSL_clear_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
+	(void)SSL_free_buffers(ssl);	/* not if a write is half out */
+	SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 void
 net_transport_rest(struct net_transport *t)
 {
-	if (t->ssl == NULL || net_transport_has_inside(t) ||
-	    strcmp(SSL_rstate_string(t->ssl), "RH") != 0)
-		return;
-	SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
-	(void)SSL_free_buffers(t->ssl);		/* not if a write is half out */
-	SSL_set_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+	if (t->ssl != NULL)
+		ssl_rest(t->ssl);
+	if (t->carrier != NULL)
+		net_transport_rest(net_carrier_outer(t->carrier));
 }
 
 enum net_step
@@ -461,9 +560,9 @@ net_transport_is_quiet(struct net_transport *t)
 	if (t->ssl == NULL)
 		return (false);
 	/* A look inside: session tickets come late and are no answer. */
-	ssl_before();
+	ssl_before(t);
 	ret = SSL_peek_ex(t->ssl, &byte, 1, &n);
-	step = ssl_step(t->ssl, ret, errno, false, &f);
+	step = ssl_step(t, ret, errno, false, &f);
 	return (step == NET_STEP_WANT_READ);
 }
 
@@ -480,5 +579,8 @@ net_transport_close(struct net_transport *t)
 		t->ssl = NULL;
 		ERR_clear_error();
 	}
-	fd_close(&t->fd);
+	if (t->carrier == NULL)
+		fd_close(&t->fd);
+	net_carrier_free(&t->carrier);	/* closes the socket */
+	t->fd = -1;
 }

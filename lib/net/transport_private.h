@@ -19,9 +19,16 @@
 #include "lib/net/proxyproto.h"
 #include "lib/net/stream.h"
 
+struct net_carrier;
+
 struct net_transport {
-	int	fd;		/* owned; -1: none */
-	SSL	*ssl;		/* owned; NULL: plain */
+	int			fd;	/* owned; -1: none */
+	SSL			*ssl;	/* owned; NULL: plain */
+	bool			said_bye; /* our close_notify is on its way */
+	struct net_carrier	*carrier; /* owned; not NULL: `ssl` is inside of
+					     another stream, whose transport
+					     owns the socket, and `fd` is only
+					     a view of it */
 };
 
 /* What a step waits for is a state of its caller: a TLS read may have to
@@ -54,7 +61,8 @@ enum net_step net_transport_connected(struct net_transport *,
 /*
  * Take the PROXY header off the socket and not one byte more: OpenSSL reads
  * there next.  `seen` keeps what came of it between calls.  DONE (*h tells of
- * no client and no bytes when TLS begins at once), WANT_READ or FAILED.
+ * no client and no bytes when TLS begins at once), WANT_READ or FAILED, also
+ * when there is no header and no TLS is to come.
  */
 enum net_step net_transport_proxy_header(struct net_transport *,
     struct buffer *seen, struct net_proxyproto *h, struct net_fault *);
@@ -62,6 +70,19 @@ enum net_step net_transport_proxy_header(struct net_transport *,
 /* Put TLS on the socket; server_name may be NULL.  RC_OK or RC_NOMEM. */
 enum rc net_transport_tls(struct net_transport *, SSL_CTX *, bool server,
     const char *server_name, SSL_SESSION *) must_check;
+
+/*
+ * TLS is to begin inside of what `t` is now: call net_transport_tls next.  in,
+ * out and retry_len as for net_carrier_new; net_transport_send_rest comes
+ * before the handshake.
+ */
+void net_transport_go_inside(struct net_transport *t, struct buffer *in,
+    struct buffer *out, size_t retry_len);
+
+/* DONE when nothing of the outer stream's output is left.  *n: bytes sent. */
+enum net_step net_transport_send_rest(struct net_transport *, size_t *n,
+    struct net_fault *);
+size_t net_transport_unsent(const struct net_transport *);
 
 enum net_step net_transport_handshake(struct net_transport *,
     struct net_fault *);
@@ -75,7 +96,7 @@ enum net_step net_transport_read(struct net_transport *, void *, size_t size,
 enum net_step net_transport_write(struct net_transport *, const void *,
     size_t len, size_t *n, struct net_fault *);
 
-/* close_notify and FIN: DONE, a WANT or FAILED. */
+/* close_notify, of the outer TLS too, and FIN: DONE, a WANT or FAILED. */
 enum net_step net_transport_end(struct net_transport *, struct net_fault *);
 
 /* Bytes that left the socket wait inside: no event will tell of them. */

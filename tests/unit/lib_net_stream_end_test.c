@@ -135,6 +135,11 @@ on_alarm(void *arg)
 	net_stream_read_resume(arg);
 }
 
+/* The kernel opens its window for as much as 64 KiB at once (loopback's
+ * segments), four records: so long may no progress be seen. */
+#define SLOW_MS		10
+#define SLOW_BYTES	400000
+
 /* A slow reader gets everything although it takes longer than linger_ms:
  * progress counts. */
 static void
@@ -152,10 +157,10 @@ test_linger_waits_for_a_slow_reader(void **state)
 		client = p.client.s;
 		timer_init(&tick, p.loop, on_alarm, client);
 		buffer_init(&b, 0, false);
-		assert_int_equal(buffer_reserve(&b, 200000, &at), RC_OK);
-		for (size_t n = 0; n < 200000; n++)
+		assert_int_equal(buffer_reserve(&b, SLOW_BYTES, &at), RC_OK);
+		for (size_t n = 0; n < SLOW_BYTES; n++)
 			at[n] = pattern_at(n);
-		buffer_commit(&b, 200000);
+		buffer_commit(&b, SLOW_BYTES);
 		assert_int_equal(net_stream_write_buffer(p.server.s, &b),
 		    RC_OK);
 		buffer_fini(&b);
@@ -166,10 +171,10 @@ test_linger_waits_for_a_slow_reader(void **state)
 			while (p.client.inputs == seen && !client_eof(&p))
 				loop_turn(p.loop, true);
 			net_stream_read_pause(client);
-			timer_start_ms(&tick, 20);
+			timer_start_ms(&tick, SLOW_MS);
 		}
 		assert_int_equal(p.client.errors, 0);
-		assert_true(end_got_pattern(&p.client, 200000));
+		assert_true(end_got_pattern(&p.client, SLOW_BYTES));
 		timer_fini(&tick);
 		net_stream_close(&p.client.s);
 		pair_until(&p, none_lingers);

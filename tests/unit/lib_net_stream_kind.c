@@ -39,12 +39,45 @@ stage_teardown(void **state)
 }
 
 const struct stream_kind stream_kinds[STREAM_KINDS] = {
-	{ "plain tcp", MEDIUM_TCP, false, 0 },
-	{ "plain unix", MEDIUM_UNIX, false, 0 },
-	{ "tls 1.3 tcp", MEDIUM_TCP, true, TLS1_3_VERSION },
-	{ "tls 1.3 unix", MEDIUM_UNIX, true, TLS1_3_VERSION },
-	{ "tls 1.2 tcp", MEDIUM_TCP, true, TLS1_2_VERSION },
+	{ "plain tcp", MEDIUM_TCP, false, 0, OUTER_NONE },
+	{ "plain unix", MEDIUM_UNIX, false, 0, OUTER_NONE },
+	{ "tls 1.3 tcp", MEDIUM_TCP, true, TLS1_3_VERSION, OUTER_NONE },
+	{ "tls 1.3 unix", MEDIUM_UNIX, true, TLS1_3_VERSION, OUTER_NONE },
+	{ "tls 1.2 tcp", MEDIUM_TCP, true, TLS1_2_VERSION, OUTER_NONE },
+	{ "tls 1.3 in plain tcp", MEDIUM_TCP, true, TLS1_3_VERSION,
+	    OUTER_PLAIN },
+	{ "tls 1.3 in tls tcp", MEDIUM_TCP, true, TLS1_3_VERSION, OUTER_TLS },
+	{ "tls 1.3 in tls unix", MEDIUM_UNIX, true, TLS1_3_VERSION,
+	    OUTER_TLS },
+	{ "tls 1.2 in tls tcp", MEDIUM_TCP, true, TLS1_2_VERSION, OUTER_TLS },
 };
+
+void
+kind_open_outer(struct pair *p, enum outer outer, enum medium medium,
+    int sndbuf)
+{
+	bool tls = outer == OUTER_TLS;
+
+	pair_open(p, medium, tls ? stage.server : NULL,
+	    tls ? stage.client : NULL, tls ? "a.test" : NULL, sndbuf, true);
+}
+
+static bool
+both_shaken(struct pair *p)
+{
+	return (p->client.ready != 0 && p->server.ready != 0);
+}
+
+void
+kind_go_inside(struct pair *p)
+{
+	p->client.ready = p->server.ready = 0;
+	p->client.s = net_stream_connect_inside(&p->client.s, stage.client,
+	    "a.test", &end_ops, &p->client);
+	p->server.s = net_stream_accept_inside(&p->server.s, stage.server,
+	    &end_ops, &p->server);
+	pair_until(p, both_shaken);
+}
 
 void
 kind_open(struct pair *p, const struct stream_kind *k, int sndbuf)
@@ -52,9 +85,13 @@ kind_open(struct pair *p, const struct stream_kind *k, int sndbuf)
 	print_message("  %s\n", k->name);
 	if (k->tls)
 		SSL_CTX_set_max_proto_version(stage.server, k->max_version);
-	pair_open(p, k->medium, k->tls ? stage.server : NULL,
-	    k->tls ? stage.client : NULL, k->tls ? "a.test" : NULL, sndbuf,
-	    true);
+	if (k->outer != OUTER_NONE) {
+		kind_open_outer(p, k->outer, k->medium, sndbuf);
+		kind_go_inside(p);
+	} else
+		pair_open(p, k->medium, k->tls ? stage.server : NULL,
+		    k->tls ? stage.client : NULL, k->tls ? "a.test" : NULL,
+		    sndbuf, true);
 	SSL_CTX_set_max_proto_version(stage.server, 0);
 }
 

@@ -20,17 +20,24 @@ extern struct stream_stage stage;
 int stage_setup(void **state);
 int stage_teardown(void **state);
 
+/* What the stream is inside of, if it is. */
+enum outer { OUTER_NONE, OUTER_PLAIN, OUTER_TLS };
+
 struct stream_kind {
 	const char	*name;
 	enum medium	medium;
 	bool		tls;
 	int		max_version;
+	enum outer	outer;
 };
-#define STREAM_KINDS	5u
+#define STREAM_KINDS	9u
 extern const struct stream_kind stream_kinds[STREAM_KINDS];
 
 /* Connected, handshakes done.  sndbuf: 0 = the system's. */
 void kind_open(struct pair *, const struct stream_kind *, int sndbuf);
+/* The same up to the outer handshake, then for its inside. */
+void kind_open_outer(struct pair *, enum outer, enum medium, int sndbuf);
+void kind_go_inside(struct pair *);
 
 /* For pair_until; *_eof are also true after an error. */
 bool server_got_4(struct pair *);

@@ -60,9 +60,12 @@ struct proxy {
 	struct net_addr	own;		/* as the server sees it */
 };
 
+enum server { SERVER_TLS, SERVER_PROXIED_TLS, SERVER_PROXIED_PLAIN };
+
 static void
-proxy_open(struct proxy *x, bool proxied)
+proxy_open_to(struct proxy *x, enum server server)
 {
+	SSL_CTX *ctx = server == SERVER_PROXIED_PLAIN ? NULL : stage.server;
 	struct net_addr addr;
 	int listener = listen_on(MEDIUM_TCP, &addr), fd;
 
@@ -80,9 +83,15 @@ proxy_open(struct proxy *x, bool proxied)
 	    &x->own.len), 0);
 	assert_int_equal(fd_nonblock(fd), RC_OK);
 	assert_int_equal(fd_nonblock(x->fd), RC_OK);
-	x->p.server.s = (proxied ? net_stream_accept_proxied :
-	    net_stream_accept)(x->p.loop, fd, stage.server, &end_ops,
+	x->p.server.s = (server == SERVER_TLS ? net_stream_accept :
+	    net_stream_accept_proxied)(x->p.loop, fd, ctx, &end_ops,
 	    &x->p.server);
+}
+
+static void
+proxy_open(struct proxy *x, bool proxied)
+{
+	proxy_open_to(x, proxied ? SERVER_PROXIED_TLS : SERVER_TLS);
 }
 
 static void
@@ -419,6 +428,87 @@ test_owner_closes_inside(void **state)
 	}
 }
 
+/* Without TLS: bytes stand behind the header, cut at each place. */
+static void
+test_plain(void **state)
+{
+	char bytes[200];
+	struct proxy x;
+
+	(void)state;
+	for (size_t i = 1; i < HEADERS; i++) {
+		size_t len = headers[i].bytes.len;
+
+		memcpy(bytes, headers[i].bytes.p, len);
+		memcpy(bytes + len, "ask!", 4);
+		for (size_t cut = 0; cut <= len + 4; cut++) {
+			proxy_open_to(&x, SERVER_PROXIED_PLAIN);
+			assert_false(net_stream_is_open(x.p.server.s));
+			proxy_send(&x, bytes, cut);
+			settle_asleep(&x);
+			assert_int_equal(x.p.server.ready, cut >= len ? 1 : 0);
+			proxy_send(&x, bytes + cut, len + 4 - cut);
+			pair_until(&x.p, server_got_4);
+			assert_int_equal(x.p.server.ready, 1);
+			assert_true(end_got(&x.p.server, "ask!"));
+			assert_int_equal(net_stream_received_total(
+			    x.p.server.s), 4);
+			check_addresses(&x, headers[i].client);
+			end_send(&x.p.server, "answ");
+			net_stream_flush(x.p.server.s);
+			assert_int_equal(read(x.fd, bytes + len, 4), 4);
+			assert_memory_equal(bytes + len, "answ", 4);
+			memcpy(bytes + len, "ask!", 4);
+			proxy_close(&x);
+		}
+	}
+}
+
+/* Nothing but a header is taken for one, the beginning of TLS neither. */
+static void
+test_plain_without_a_header(void **state)
+{
+	static const struct span cases[] = { SPAN_LIT("GET / HTTP/1.1\r\n"),
+		SPAN_LIT("PRI * HTTP/2.0\r\n"), SPAN_LIT("PROXY TCP9\r\n"),
+		SPAN_LIT("\x16\3\1\2\0\1"), SPAN_LIT("\0") };
+	struct proxy x;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		proxy_open_to(&x, SERVER_PROXIED_PLAIN);
+		proxy_send(&x, cases[i].p, cases[i].len);
+		pair_until(&x.p, server_error);
+		assert_int_equal(x.p.server.reason, NET_PROXY_HEADER);
+		assert_int_equal(x.p.server.ready + x.p.server.inputs, 0);
+		proxy_close(&x);
+	}
+}
+
+/* Whom the header named stays the peer of the TLS inside. */
+static void
+test_inside(void **state)
+{
+	struct proxy x;
+
+	(void)state;
+	for (size_t i = 1; i < HEADERS; i++) {
+		bool known;
+
+		proxy_open_to(&x, SERVER_PROXIED_PLAIN);
+		proxy_send(&x, headers[i].bytes.p, headers[i].bytes.len);
+		settle_asleep(&x);
+		known = net_stream_peer_is_known(x.p.server.s);
+		assert_int_equal(known, strstr(headers[i].name, "v1 0x16") ==
+		    NULL && strstr(headers[i].name, "unknown") == NULL);
+		x.p.server.ready = 0;
+		x.p.server.s = net_stream_accept_inside(&x.p.server.s,
+		    stage.server, &end_ops, &x.p.server);
+		check_talk(&x, headers[i].client);
+		assert_int_equal(net_stream_peer_is_known(x.p.server.s), known);
+		proxy_close(&x);
+	}
+}
+
 /* To anybody else a header is no TLS. */
 static void
 test_peer_that_is_not_trusted(void **state)
@@ -448,6 +538,9 @@ main(void)
 		cmocka_unit_test(test_end_inside),
 		cmocka_unit_test(test_reset_inside),
 		cmocka_unit_test(test_owner_closes_inside),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_plain_without_a_header),
+		cmocka_unit_test(test_inside),
 		cmocka_unit_test(test_peer_that_is_not_trusted),
 	};
 

@@ -232,6 +232,45 @@ test_cool_at_every_byte(void **state)
 	}
 }
 
+/* What an outer stream had read, and what it had not sent, when it changed into
+ * the TLS inside of it; that stream is closed before, or in its handshake. */
+static void
+test_around_a_change(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	watching = true;
+	for (size_t i = 0; i < 4; i++) {
+		kind_open_outer(&p, i % 2 == 0 ? OUTER_PLAIN : OUTER_TLS,
+		    MEDIUM_TCP, TINY_SNDBUF);
+		p.client.got.sensitive = true;
+		p.server.take = false;
+		send_secret(&p.client, 300);
+		while (buffer_len(&p.server.s->in) < 300)
+			loop_turn(p.loop, true);
+		net_stream_read_pause(p.client.s);
+		for (int n = 0; n < 5; n++)
+			send_secret(&p.server, 100000);
+		pair_settle(&p);
+		assert_true(net_stream_unsent(p.server.s) != 0);
+		p.server.s = net_stream_accept_inside(&p.server.s, stage.server,
+		    &end_ops, &p.server);
+		assert_int_equal(leaks, 0);
+		if (i >= 2) {
+			net_stream_read_resume(p.client.s);
+			wanted = 500000;
+			pair_until(&p, client_got_wanted);
+			pair_until(&p, server_error);	/* no hello at all */
+		}
+		net_stream_close(&p.server.s);
+		assert_int_equal(leaks, 0);
+		pair_close(&p);
+		assert_int_equal(leaks, 0);
+	}
+	watching = false;
+}
+
 #define MANY	(NET_TURN_WARM_MAX + 20)
 
 /* Only the streams that worked last keep OpenSSL's buffers, and any of the
@@ -275,6 +314,7 @@ main(void)
 		cmocka_unit_test(test_no_value_is_freed),
 		cmocka_unit_test(test_cool_in_the_middle),
 		cmocka_unit_test(test_cool_at_every_byte),
+		cmocka_unit_test(test_around_a_change),
 		cmocka_unit_test(test_idle_streams_are_small),
 	};
 
