@@ -2,11 +2,17 @@
 # shellcheck shell=sh disable=SC2034
 RELAY_PACKAGES_BUILD="autoconf automake gcc make pkg-config libssl-dev libevent-dev \
 libconfuse-dev liblmdb-dev libhiredis-dev libmsgpack-dev libyajl-dev libpcre2-dev libc-ares-dev \
-libsecp256k1-dev libseccomp-dev libcbor-dev libgfshare-dev zlib1g-dev mandoc"
+libsecp256k1-dev libseccomp-dev libcbor-dev libgfshare-dev zlib1g-dev libbrotli-dev \
+libzstd-dev mandoc"
 RELAY_PACKAGES_DEMO="redis-server redis-tools openssl curl ca-certificates python3 procps"
 RELAY_PACKAGES_TEST="clang libclang-rt-14-dev llvm libcmocka-dev python3-pytest \
-python3-pytest-xdist python3-cryptography python3-msgpack git iproute2 shellcheck xz-utils binutils"
-RELAY_PACKAGES_BENCH="nginx wrk python3-msgpack python3-cryptography"
+python3-pytest-xdist python3-cryptography python3-msgpack python3-brotli python3-zstandard git iproute2 shellcheck xz-utils binutils"
+# Clients that tests/interop runs; nodejs and npm beside them, where there is no npm.
+RELAY_PACKAGES_INTEROP="wget python3-requests python3-urllib3 python3-aiohttp python3-httpx \
+golang-go default-jdk-headless libhttpclient-java ruby php-cli php-curl socat"
+RELAY_PACKAGES_NODE="nodejs npm"
+RELAY_PACKAGES_BENCH="nginx libnginx-mod-stream wrk squid-openssl nodejs python3-msgpack \
+python3-cryptography"
 
 # Print those of "$@" that are not installed.
 relay_missing_packages() {
