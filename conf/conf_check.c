@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,7 +143,7 @@ fault_of(const struct option *o, const char *folder, const char *value)
 		return ("too long for a path");
 	if (*value == '\0' && o->type != OPTION_TEXTS &&
 	    o->check != CHECK_SET && o->check != CHECK_SOCKET &&
-	    o->check != CHECK_LEVEL)
+	    o->check != CHECK_LEVEL && o->check != CHECK_WORDS)
 		return (NULL);
 	switch (o->check) {
 	case CHECK_NONE:
@@ -170,8 +171,31 @@ fault_of(const struct option *o, const char *folder, const char *value)
 		return (strcmp(value, "changes") == 0 ||
 		    strcmp(value, "all") == 0 ? NULL :
 		    "must be changes or all");
+	case CHECK_WORDS:
+		return (strcmp(value, o->words[0]) == 0 ||
+		    strcmp(value, o->words[1]) == 0 ? NULL : "");
 	}
 	return ("cannot be checked");
+}
+
+bool
+conf_is_loopback(const char *address)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct span ip = { address, (size_t)(strrchr(address, ':') - address) };
+	char host[HOST_BYTES];
+	struct in6_addr six;
+	struct in_addr four;
+
+	if (host_canonical(ip, host) != RC_OK)
+		return (false);
+	if (inet_pton(AF_INET, host, &four) == 1)
+		return (ntohl(four.s_addr) >> 24 == IN_LOOPBACKNET);
+	if (inet_pton(AF_INET6, host, &six) != 1)
+		return (false);
+	return (IN6_IS_ADDR_LOOPBACK(&six) ||
+	    (memcmp(&six, mapped, sizeof(mapped)) == 0 &&
+	    six.s6_addr[12] == IN_LOOPBACKNET));
 }
 
 enum rc
@@ -182,6 +206,10 @@ conf_check_text(const struct option *o, const char *folder, const char *value,
 
 	if (fault == NULL)
 		return (RC_OK);
-	(void)snprintf(why, size, "%s", fault);
+	if (o->check == CHECK_WORDS)
+		(void)snprintf(why, size, "must be %s or %s", o->words[0],
+		    o->words[1]);
+	else
+		(void)snprintf(why, size, "%s", fault);
 	return (RC_SYNTAX);
 }

@@ -11,14 +11,67 @@
 #include "conf/conf_parse.h"
 #include "conf/conf_text.h"
 #include "lib/base/fd.h"
+#include "lib/base/host.h"
 #include "lib/base/object.h"
 
 /* ---- relay.conf ---------------------------------------------------------------------- */
 
-static enum rc
-add_listen(struct conf *c, char **address, unsigned *room,
-    struct conf_fault *fault)
+static const struct {
+	const char	*title;
+	bool		tls;
+} listen_kinds[] = {
+	[CONF_LISTEN_INGRESS] = { "ingress", true },
+	[CONF_LISTEN_EGRESS] = { "egress", true },
+	[CONF_LISTEN_EGRESS_PLAIN] = { "egress-plain", false },
+	[CONF_LISTEN_EGRESS_STRICT] = { "egress-strict", true },
+	[CONF_LISTEN_API] = { "api", false },
+	[CONF_LISTEN_API_TLS] = { "api-tls", true },
+	[CONF_LISTEN_CA] = { "ca", false },
+};
+
+#define LISTEN_KINDS	(sizeof(listen_kinds) / sizeof(listen_kinds[0]))
+
+const char *
+conf_listen_name(enum conf_listen_kind kind)
 {
+	ensure((size_t)kind < LISTEN_KINDS);
+	return (listen_kinds[kind].title);
+}
+
+bool
+conf_listen_is_tls(enum conf_listen_kind kind)
+{
+	ensure((size_t)kind < LISTEN_KINDS);
+	return (listen_kinds[kind].tls);
+}
+
+static enum rc
+find_listen_kind(const struct conf *c, const char *title,
+    enum conf_listen_kind *kind, struct conf_fault *fault)
+{
+	for (size_t i = 0; i < LISTEN_KINDS; i++) {
+		if (strcmp(title, listen_kinds[i].title) != 0)
+			continue;
+		*kind = (enum conf_listen_kind)i;
+		return (RC_OK);
+	}
+	conf_fault_set(fault, c->path, "listen \"%.64s\": not one of ingress, "
+	    "egress, egress-plain, egress-strict, api, api-tls and ca", title);
+	return (RC_SYNTAX);
+}
+
+static enum rc
+add_listen(struct conf *c, enum conf_listen_kind kind, char **address,
+    unsigned *room, struct conf_fault *fault)
+{
+	/* API keys and plaintext pass there in clear. */
+	if (kind == CONF_LISTEN_API && !c->allow_plain_api &&
+	    !conf_is_loopback(*address)) {
+		conf_fault_set(fault, c->path, "listen \"api\": %s is not a "
+		    "loopback address: use \"api-tls\", or set "
+		    "allow_plain_api", *address);
+		return (RC_SYNTAX);
+	}
 	for (size_t i = 0; i < c->n_listens; i++) {
 		if (strcmp(c->listens[i].address, *address) != 0)
 			continue;
@@ -32,7 +85,7 @@ add_listen(struct conf *c, char **address, unsigned *room,
 		return (RC_SYNTAX);
 	}
 	(*room)--;
-	c->listens[c->n_listens].kind = CONF_LISTEN_INGRESS;
+	c->listens[c->n_listens].kind = kind;
 	c->listens[c->n_listens++].address = *address;
 	*address = NULL;		/* moved */
 	return (RC_OK);
@@ -44,27 +97,26 @@ fill_listens(struct conf *c, cfg_t *cfg, struct conf_fault *fault)
 	const struct option *o = conf_option_find(conf_table(CONF_RELAY), "listen");
 	unsigned n = cfg_size(cfg, "listen"), room = CONF_LIST_MAX;
 	struct conf_listen_section sec;
+	enum conf_listen_kind kind;
 	enum rc rc = RC_OK;
 
 	c->listens = xcalloc(CONF_LIST_MAX, sizeof(*c->listens));
 	for (unsigned i = 0; i < n && rc == RC_OK; i++) {
 		cfg_t *s = cfg_getnsec(cfg, "listen", i);
 
-		if (strcmp(cfg_title(s), "ingress") != 0) {
-			conf_fault_set(fault, c->path, "listen \"%.64s\": only "
-			    "\"ingress\" is available in this version",
-			    cfg_title(s));
-			return (RC_SYNTAX);
-		}
+		rc = find_listen_kind(c, cfg_title(s), &kind, fault);
+		if (rc != RC_OK)
+			return (rc);
 		memset(&sec, 0, sizeof(sec));
 		conf_fill(o->sub, s, &sec);
 		if (sec.n_addresses == 0) {
-			conf_fault_set(fault, c->path,
-			    "listen \"ingress\": address is missing");
+			conf_fault_set(fault, c->path, "listen \"%s\": "
+			    "address is missing", conf_listen_name(kind));
 			rc = RC_SYNTAX;
 		}
 		for (size_t k = 0; k < sec.n_addresses && rc == RC_OK; k++)
-			rc = add_listen(c, &sec.addresses[k], &room, fault);
+			rc = add_listen(c, kind, &sec.addresses[k], &room,
+			    fault);
 		conf_texts_free(sec.addresses, sec.n_addresses);
 	}
 	return (rc);
@@ -97,12 +149,30 @@ fill_certificates(struct conf *c, cfg_t *cfg, struct conf_fault *fault)
 		    "key");
 		return (RC_SYNTAX);
 	}
-	if (c->n_listens > 0 && n == 0) {
-		conf_fault_set(fault, c->path, "listen \"ingress\" needs a "
-		    "certificate section");
+	for (size_t i = 0; i < c->n_listens && n == 0; i++) {
+		if (!conf_listen_is_tls(c->listens[i].kind))
+			continue;
+		conf_fault_set(fault, c->path, "listen \"%s\" needs a "
+		    "certificate section", conf_listen_name(c->listens[i].kind));
 		return (RC_SYNTAX);
 	}
 	return (RC_OK);
+}
+
+/* Checked when they were read; what is asked later is canonical, too. */
+static void
+canonical_pass_through(struct conf *c)
+{
+	for (size_t i = 0; i < c->n_egress_pass_through; i++) {
+		char **at = &c->egress_pass_through[i];
+		bool any = strncmp(*at, "*.", 2) == 0;
+		char host[HOST_BYTES], *name;
+
+		ensure(host_canonical(span_of(*at + (any ? 2 : 0)), host) == RC_OK);
+		name = xasprintf("%s%s", any ? "*." : "", host);
+		free(*at);
+		*at = name;
+	}
 }
 
 enum rc
@@ -121,6 +191,7 @@ conf_read_text(const char *path, struct span text, struct conf **out,
 	c = xcalloc(1, sizeof(*c));
 	c->path = conf_parse_path(path);
 	conf_fill(conf_table(CONF_RELAY), cfg, c);
+	canonical_pass_through(c);
 	if ((rc = fill_listens(c, cfg, fault)) != RC_OK)
 		goto out;
 	if ((rc = fill_certificates(c, cfg, fault)) != RC_OK)

@@ -20,11 +20,24 @@
 #include "lib/base/result.h"
 #include "lib/base/string.h"
 
+/* Below run_dir: where workers ask the feed for changes. */
+#define CONF_FEED_WORKER_SOCKET	"feed-worker.sock"
+
 #define CONF_LIST_MAX	32	/* addresses, certificates, engines */
 
 enum conf_listen_kind {
-	CONF_LISTEN_INGRESS	/* further kinds come with egress and the API */
+	CONF_LISTEN_INGRESS,		/* reverse proxy, TLS */
+	CONF_LISTEN_EGRESS,		/* CONNECT proxy, TLS */
+	CONF_LISTEN_EGRESS_PLAIN,	/* CONNECT in clear: no credentials on it */
+	CONF_LISTEN_EGRESS_STRICT,	/* TLS; 407 to a CONNECT without them */
+	CONF_LISTEN_API,		/* key API, plain HTTP */
+	CONF_LISTEN_API_TLS,		/* key API, TLS */
+	CONF_LISTEN_CA			/* the egress CA as PEM, plain HTTP */
 };
+
+/* The section's title; does TLS begin there at once? */
+const char *conf_listen_name(enum conf_listen_kind);
+bool conf_listen_is_tls(enum conf_listen_kind);
 
 struct conf_listen {			/* listen "ingress" { ... } */
 	enum conf_listen_kind	kind;
@@ -124,8 +137,30 @@ struct conf {
 	unsigned		max_fields;		/* header lines, 256 */
 	uint64_t		max_body_bytes;		/* with selectors, 8 MiB */
 	uint64_t		max_held_bytes;		/* bodies held by a worker, 256 MiB */
+	bool			reencode_bodies;	/* requests; false */
 	unsigned		max_body_fields;	/* 65536 */
-	unsigned		stream_buffer_bytes;	/* decrypting responses, 256 KiB */
+	unsigned		stream_buffer_bytes;	/* bodies that are only opened, 256 KiB */
+	uint64_t		max_file_bytes;		/* one %EVENC file, 25 MiB */
+	uint64_t		max_token_bytes;	/* longest token looked for, 1 MiB */
+	/* egress */
+	bool			egress_default_deny;	/* egress_default = "deny" */
+	bool			egress_internal;	/* private addresses for all */
+	bool			egress_plain_http;	/* http:// destinations, on TLS
+							   listeners */
+	char			**egress_pass_through;	/* blind tunnels: "host", "*.x";
+							   canonical */
+	size_t			n_egress_pass_through;
+	bool			egress_open_headers;	/* tokens in header fields */
+	bool			egress_open_query;	/* tokens in the query */
+	unsigned		leaf_cache_size;	/* leaves per worker, 1024 */
+	unsigned		leaf_quota_per_minute;	/* per client address, of tunnels
+							   without credentials, 30 */
+	unsigned		auth_failures_per_minute; /* per client address, 60 */
+	/* key API */
+	bool			allow_plain_api;	/* beyond loopback */
+	unsigned		outbound_poll_s;	/* X-Poll-Interval, 5 */
+	char			*relay_domain;	/* of relays that are made there,
+						   "relay.test" */
 	/* life */
 	unsigned		drain_timeout_ms;	/* 30000 */
 	bool			seccomp;		/* true */
@@ -152,6 +187,7 @@ struct conf_e3 {
 	unsigned		auth_cache_s;	/* how long hashes may be kept, 5 */
 	unsigned		app_fields_per_s; /* 0: no limit */
 	unsigned		app_calls;	/* one app's calls at once, 2048 */
+	unsigned		leaf_per_minute; /* of one worker, 600 */
 	char			*rpc_signatures; /* "changes" or "all" */
 	char			*announce;	/* host:port, or empty */
 	char			*statistics_file; /* empty: in state_dir */

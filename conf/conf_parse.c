@@ -161,6 +161,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt)
 	case OPTION_BOOL:
 	case OPTION_SECTION:
 		return (0);
+	case OPTION_EITHER:
 	case OPTION_LEVEL:
 	case OPTION_TEXT:
 	case OPTION_PATH:
@@ -207,6 +208,7 @@ opts_new(const struct option *table)
 			c->def.boolean = o->def[0] == 't' ? cfg_true :
 			    cfg_false;
 			break;
+		case OPTION_EITHER:
 		case OPTION_LEVEL:
 		case OPTION_TEXT:
 		case OPTION_PATH:
@@ -304,6 +306,11 @@ conf_fill(const struct option *table, cfg_t *cfg, void *base)
 			flag = cfg_getbool(cfg, o->name) == cfg_true;
 			memcpy((char *)base + o->at, &flag, sizeof(flag));
 			break;
+		case OPTION_EITHER:
+			flag = strcmp(cfg_getstr(cfg, o->name),
+			    o->words[1]) == 0;
+			memcpy((char *)base + o->at, &flag, sizeof(flag));
+			break;
 		case OPTION_LEVEL:
 			fill_level(o, cfg, base);
 			break;
@@ -350,6 +357,7 @@ conf_clear(const struct option *table, void *base)
 		case OPTION_U64:
 		case OPTION_INT:
 		case OPTION_BOOL:
+		case OPTION_EITHER:
 		case OPTION_LEVEL:
 		case OPTION_SECTION:
 			break;

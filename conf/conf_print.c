@@ -32,6 +32,7 @@ put_default(FILE *fp, const struct option *o, const char *quote)
 	case OPTION_BOOL:
 		(void)fputs(def, fp);
 		break;
+	case OPTION_EITHER:
 	case OPTION_LEVEL:
 	case OPTION_TEXT:
 	case OPTION_PATH:
@@ -62,6 +63,7 @@ argument_of(const struct option *o)
 		return ("true | false");
 	case OPTION_PATH:
 		return ("path");
+	case OPTION_EITHER:
 	case OPTION_LEVEL:
 	case OPTION_TEXT:
 		return ("text");

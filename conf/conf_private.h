@@ -17,6 +17,7 @@ enum option_type {
 	OPTION_U64,		/* uint64_t */
 	OPTION_INT,		/* int */
 	OPTION_BOOL,		/* bool */
+	OPTION_EITHER,		/* bool: false for words[0], true for words[1] */
 	OPTION_LEVEL,		/* enum log_level */
 	OPTION_TEXT,		/* char *, "" when unset */
 	OPTION_PATH,		/* char *, made absolute; "" when unset */
@@ -37,7 +38,8 @@ enum option_check {
 	CHECK_SERVER_NAME,	/* host name, *.name, or IP */
 	CHECK_CIDR,		/* IP or IP/bits */
 	CHECK_HOST_PORT,	/* name or IP, and port */
-	CHECK_SIGNATURES	/* "changes" or "all" */
+	CHECK_SIGNATURES,	/* "changes" or "all" */
+	CHECK_WORDS		/* one of `words` */
 };
 
 /* Flags of an option. */
@@ -55,6 +57,7 @@ struct option {
 	uint64_t		min;		/* numbers: inclusive */
 	uint64_t		max;
 	const char		*unit;		/* for people; NULL: none */
+	const char		*words[2];	/* of OPTION_EITHER */
 	const char		*help;		/* sentences, one line */
 	const struct option	*sub;		/* of a section */
 };
@@ -66,6 +69,9 @@ struct conf_listen_section {
 };
 
 const struct option *conf_table(enum conf_which);
+
+/* Does an IP:port that was checked name this machine alone? */
+bool conf_is_loopback(const char *address) must_check;
 
 /* One value against o->check.  `folder` is what relative paths begin at.
  * RC_OK, or RC_SYNTAX with the reason in why[size] (never the value). */

@@ -118,7 +118,13 @@ static const struct option relay_options[] = {
 	    "Name of this machine in relay:nodes.  Empty: the host name."),
 	SECTION("listen", listen_options,
 	    "Where clients connect.  The title says what for: \"ingress\" is "
-	    "the reverse proxy, over TLS."),
+	    "the reverse proxy, over TLS; \"egress\" is the CONNECT proxy, "
+	    "over TLS; \"egress-strict\" is the same, but asks for "
+	    "credentials at once (407); \"egress-plain\" is the CONNECT proxy "
+	    "in clear, where credentials are taken inside of the tunnel only; "
+	    "\"api\" is the key API over plain HTTP, on loopback addresses; "
+	    "\"api-tls\" is the same over TLS; \"ca\" answers / with the "
+	    "certificate that clients of egress must trust, over plain HTTP."),
 	SECTION("certificate", certificate_options,
 	    "A server certificate; the title is its name.  The first one is "
 	    "used when no name matches."),
@@ -210,11 +216,63 @@ static const struct option relay_options[] = {
 	  .max = 1ull << 40, .unit = "bytes",
 	  .help = "Bodies that one worker holds for their selectors, all "
 	  "together.  Beyond it requests with work get 503 overloaded." },
+	FLAG("reencode_bodies", AT(reencode_bodies), "false",
+	    "A request body that came in a content coding (gzip, deflate, br, "
+	    "zstd) and was worked on is encoded again; else it goes on as "
+	    "identity.  Sealed values hardly shrink, and it takes time."),
 	UINT("max_body_fields", AT(max_body_fields), "65536", 1, 65536,
 	    "fields", "Most chosen values in one body."),
 	UINT("stream_buffer_bytes", AT(stream_buffer_bytes), "262144", 4096,
 	    64u << 20, "bytes", "An answer that is only decrypted is passed on "
-	    "while it comes once it is longer than this."),
+	    "while it comes once it is longer than this; so is an egress "
+	    "request."),
+	{ .name = "max_file_bytes", .type = OPTION_U64,
+	  .at = AT(max_file_bytes), .def = "26214400", .min = 1024,
+	  .max = 64u << 20, .unit = "bytes",
+	  .help = "Largest encrypted file that is opened." },
+	{ .name = "max_token_bytes", .type = OPTION_U64,
+	  .at = AT(max_token_bytes), .def = "1048576", .min = 1024,
+	  .max = 16u << 20, .unit = "bytes",
+	  .help = "Longest token that egress looks for in a body." },
+	{ .name = "egress_default", .type = OPTION_EITHER,
+	  .check = CHECK_WORDS, .at = AT(egress_default_deny),
+	  .def = "allow", .words = { "allow", "deny" },
+	  .help = "allow or deny: the destinations of an app that has no "
+	  "list of them in relay:egress." },
+	FLAG("egress_internal", AT(egress_internal), "false",
+	    "Destinations may have private addresses, also when the app's "
+	    "entry does not say \"internal\"."),
+	FLAG("egress_plain_http", AT(egress_plain_http), "false",
+	    "Take requests for http:// destinations, too, on egress listeners "
+	    "over TLS.  What is opened then travels on in clear."),
+	TEXTS("egress_pass_through", AT(egress_pass_through),
+	    AT(n_egress_pass_through), CHECK_SERVER_NAME, 0, NULL,
+	    "Destinations whose TLS is not ended here, as host or *.name: for "
+	    "clients that pin a certificate.  Nothing is opened in them; they "
+	    "need credentials with CONNECT over TLS."),
+	FLAG("egress_open_headers", AT(egress_open_headers), "false",
+	    "Open tokens in header fields of egress requests, too."),
+	FLAG("egress_open_query", AT(egress_open_query), "false",
+	    "Open tokens in the query of egress requests, too."),
+	UINT("leaf_cache_size", AT(leaf_cache_size), "1024", 1, 1u << 20,
+	    "certificates", "Leaf certificates for egress that each worker "
+	    "keeps."),
+	UINT("leaf_quota_per_minute", AT(leaf_quota_per_minute), "30", 0,
+	    1000000, "certificates", "New leaf certificates for tunnels "
+	    "without credentials, for each client address."),
+	UINT("auth_failures_per_minute", AT(auth_failures_per_minute), "60",
+	    1, 1000000, "failures", "Credentials that were wrong, for each "
+	    "client address; then it gets 429."),
+	FLAG("allow_plain_api", AT(allow_plain_api), "false",
+	    "Let listen \"api\" have addresses that are not loopback.  API "
+	    "keys and plaintext are in clear there."),
+	UINT("outbound_poll_s", AT(outbound_poll_s), "5", 1, 86400, "seconds",
+	    "X-Poll-Interval of the key API's relay-outbound: how often SDKs "
+	    "ask for the list of destinations."),
+	TEXT("relay_domain", AT(relay_domain), CHECK_SERVER_NAME, 0,
+	    "relay.test", "Relays made by the key API have host names below "
+	    "this one, DESTINATION.APP.relay_domain: its DNS leads here, and a "
+	    "certificate covers them.  Empty: none are made."),
 	UINT("drain_timeout_ms", AT(drain_timeout_ms), "30000", 100, HOUR_MS,
 	    MS, "How long a process that leaves may finish what it has."),
 	FLAG("seccomp", AT(seccomp), "true",
@@ -260,6 +318,9 @@ static const struct option e3_options[] = {
 	    "Over it calls are refused (429 rate-limited).  0: no limit."),
 	UINT("app_calls", AT3(app_calls), "2048", 1, 1u << 20, "calls",
 	    "Most calls of one app at once, waiting ones too."),
+	UINT("leaf_per_minute", AT3(leaf_per_minute), "600", 1, 1u << 20,
+	    "certificates", "Leaf certificates for egress that one worker may "
+	    "have issued in a minute."),
 	{ .name = "rpc_signatures", .type = OPTION_TEXT,
 	  .check = CHECK_SIGNATURES, .at = AT3(rpc_signatures),
 	  .def = "changes", .help = "Which calls must be signed by the "

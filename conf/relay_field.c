@@ -34,6 +34,26 @@ relay_not_available(struct relay_reader *r)
 	return (relay_fail(r, RC_UNSUPPORTED, "not available in this version"));
 }
 
+enum rc
+relay_read_document(struct relay_reader *r, struct span json,
+    struct body_json *doc)
+{
+	struct body_json_fault broken;
+	enum rc rc;
+
+	memset(r->fault, 0, sizeof(*r->fault));
+	r->path_len = 0;
+	if (json.len > RELAY_JSON_BYTES_MAX)
+		return (relay_fail(r, RC_LIMIT, "longer than %u bytes",
+		    RELAY_JSON_BYTES_MAX));
+	rc = body_json_read(doc, json.p, json.len, 0, &broken);
+	if (rc != RC_OK)
+		return (relay_fail(r, rc, "not JSON: %s (at byte %zu)",
+		    broken.reason, broken.offset));
+	r->doc = doc;
+	return (RC_OK);
+}
+
 /* ---- path ---------------------------------------------------------------- */
 
 /* Add to the path, cut where it is full; returns its old length. */

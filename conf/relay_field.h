@@ -22,6 +22,11 @@ struct relay_reader {
 	size_t			path_len;
 };
 
+/* The whole text, at most RELAY_JSON_BYTES_MAX, for a reader with nothing but
+ * its fault set.  RC_OK: the caller finishes *doc. */
+enum rc relay_read_document(struct relay_reader *, struct span json,
+    struct body_json *doc) must_check;
+
 typedef enum rc relay_read_cb(struct relay_reader *, uint32_t node, void *obj);
 
 struct relay_field {

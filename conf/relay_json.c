@@ -15,6 +15,7 @@
 #include "conf/relay_field.h"
 #include "conf/relay_pem.h"
 #include "conf/relay_route.h"
+#include "conf/relay_rule.h"
 #include "lib/base/object.h"
 
 #define APP_PREFIX	"app_"
@@ -23,7 +24,6 @@
 #define PORT_DEFAULT	443
 #define CONNECT_MS_MAX	600000		/* ten minutes: more is a hang */
 #define RESPONSE_MS_MAX	3600000		/* one hour: slow reports exist */
-#define FIELDS_MAX	65536		/* of one engine call */
 
 /* ---- routes ---------------------------------------------------------------- */
 
@@ -152,42 +152,6 @@ read_destination_domain(struct relay_reader *r, uint32_t node, void *obj)
 	return (relay_read_host(r, node, &relay->host));
 }
 
-/* ---- limits ---------------------------------------------------------------- */
-
-static enum rc
-read_body_bytes(struct relay_reader *r, uint32_t node, void *obj)
-{
-	struct relay *relay = obj;
-
-	return (relay_read_uint(r, node, 1, BODY_JSON_BYTES_MAX,
-	    &relay->max_body_bytes));
-}
-
-static enum rc
-read_body_fields(struct relay_reader *r, uint32_t node, void *obj)
-{
-	struct relay *relay = obj;
-	uint64_t fields;
-	enum rc rc = relay_read_uint(r, node, 1, FIELDS_MAX, &fields);
-
-	if (rc == RC_OK)
-		relay->max_body_fields = (unsigned)fields;
-	return (rc);
-}
-
-static enum rc
-read_limits(struct relay_reader *r, uint32_t node, void *obj)
-{
-	static const struct relay_field fields[] = {
-		{ "bodyBytes", read_body_bytes, false },
-		{ "fields", read_body_fields, false },
-		{ "fileBytes", NULL, false },
-		{ "requestsPerSecond", NULL, false },
-	};
-
-	return (relay_read_object(r, node, fields, RELAY_COUNT(fields), obj));
-}
-
 /* ---- rules of the whole relay ---------------------------------------------- */
 
 static bool
@@ -219,134 +183,6 @@ read_app(struct relay_reader *r, uint32_t node, void *obj)
 }
 
 static enum rc
-read_curve(struct relay_reader *r, uint32_t node, void *obj)
-{
-	static const struct relay_choice curves[] = {
-		{ "r1", RELAY_CURVE_R1 },
-		{ "k1", RELAY_CURVE_K1 },
-	};
-	struct relay *relay = obj;
-	int curve;
-	enum rc rc;
-
-	rc = relay_read_choice(r, node, curves, RELAY_COUNT(curves), &curve);
-	if (rc == RC_OK)
-		relay->curve = (enum relay_curve)curve;
-	return (rc);
-}
-
-static enum rc
-read_key_scope(struct relay_reader *r, uint32_t node, void *obj)
-{
-	static const struct relay_choice scopes[] = {
-		{ "request", RELAY_SCOPE_REQUEST },
-		{ "field", RELAY_SCOPE_FIELD },
-	};
-	struct relay *relay = obj;
-	int scope;
-	enum rc rc;
-
-	rc = relay_read_choice(r, node, scopes, RELAY_COUNT(scopes), &scope);
-	if (rc == RC_OK)
-		relay->key_scope = (enum relay_key_scope)scope;
-	return (rc);
-}
-
-static enum rc
-read_existing(struct relay_reader *r, uint32_t node, void *obj)
-{
-	static const struct relay_choice rules[] = {
-		{ "verify", RELAY_EXISTING_VERIFY },
-		{ "encrypt", RELAY_EXISTING_ENCRYPT },
-		{ "keep", RELAY_EXISTING_KEEP },
-	};
-	struct relay *relay = obj;
-	int rule;
-	enum rc rc;
-
-	rc = relay_read_choice(r, node, rules, RELAY_COUNT(rules), &rule);
-	if (rc == RC_OK)
-		relay->existing = (enum relay_existing)rule;
-	return (rc);
-}
-
-static enum rc
-read_encrypt_empty(struct relay_reader *r, uint32_t node, void *obj)
-{
-	struct relay *relay = obj;
-
-	return (relay_read_bool(r, node, &relay->encrypt_empty_strings));
-}
-
-static enum rc
-read_mismatch_rule(struct relay_reader *r, uint32_t node,
-    enum relay_mismatch *out)
-{
-	static const struct relay_choice rules[] = {
-		{ "reject", RELAY_MISMATCH_REJECT },
-		{ "forward", RELAY_MISMATCH_FORWARD },
-	};
-	int rule;
-	enum rc rc;
-
-	rc = relay_read_choice(r, node, rules, RELAY_COUNT(rules), &rule);
-	if (rc == RC_OK)
-		*out = (enum relay_mismatch)rule;
-	return (rc);
-}
-
-static enum rc
-read_mismatch_request(struct relay_reader *r, uint32_t node, void *obj)
-{
-	struct relay *relay = obj;
-
-	return (read_mismatch_rule(r, node, &relay->mismatch_request));
-}
-
-static enum rc
-read_mismatch_response(struct relay_reader *r, uint32_t node, void *obj)
-{
-	struct relay *relay = obj;
-
-	return (read_mismatch_rule(r, node, &relay->mismatch_response));
-}
-
-static enum rc
-read_mismatch(struct relay_reader *r, uint32_t node, void *obj)
-{
-	static const struct relay_field fields[] = {
-		{ "request", read_mismatch_request, false },
-		{ "response", read_mismatch_response, false },
-	};
-	struct relay *relay = obj;
-	enum rc rc;
-
-	if (r->doc->nodes[node].type != BODY_JSON_STRING)
-		return (relay_read_object(r, node, fields, RELAY_COUNT(fields),
-		    obj));
-	rc = read_mismatch_rule(r, node, &relay->mismatch_request);
-	relay->mismatch_response = relay->mismatch_request;
-	return (rc);
-}
-
-static enum rc
-read_undecryptable(struct relay_reader *r, uint32_t node, void *obj)
-{
-	static const struct relay_choice rules[] = {
-		{ "keep", RELAY_UNDECRYPTABLE_KEEP },
-		{ "reject", RELAY_UNDECRYPTABLE_REJECT },
-	};
-	struct relay *relay = obj;
-	int rule;
-	enum rc rc;
-
-	rc = relay_read_choice(r, node, rules, RELAY_COUNT(rules), &rule);
-	if (rc == RC_OK)
-		relay->undecryptable = (enum relay_undecryptable)rule;
-	return (rc);
-}
-
-static enum rc
 read_authentication(struct relay_reader *r, uint32_t node, void *obj)
 {
 	static const struct relay_choice kinds[] = {
@@ -360,6 +196,19 @@ read_authentication(struct relay_reader *r, uint32_t node, void *obj)
 		return (RC_OK);
 	rc = relay_read_choice(r, node, kinds, RELAY_COUNT(kinds), &kind);
 	relay->api_key = rc == RC_OK;
+	return (rc);
+}
+
+/* A relay may reach what is private, for the operator writes it; one that was
+ * made by the key API says no. */
+static enum rc
+read_internal(struct relay_reader *r, uint32_t node, void *obj)
+{
+	struct relay *relay = obj;
+	bool internal = false;
+	enum rc rc = relay_read_bool(r, node, &internal);
+
+	relay->guarded = !internal;
 	return (rc);
 }
 
@@ -377,15 +226,16 @@ static const struct relay_field relay_fields[] = {
 	{ "app", read_app, true },
 	{ "destinationDomain", read_destination_domain, true },
 	{ "routes", read_routes, true },
-	{ "curve", read_curve, false },
-	{ "keyScope", read_key_scope, false },
-	{ "existingTokens", read_existing, false },
-	{ "encryptEmptyStrings", read_encrypt_empty, false },
-	{ "onMismatch", read_mismatch, false },
-	{ "onUndecryptable", read_undecryptable, false },
+	{ "curve", relay_rule_curve, false },
+	{ "keyScope", relay_rule_key_scope, false },
+	{ "existingTokens", relay_rule_existing, false },
+	{ "encryptEmptyStrings", relay_rule_encrypt_empty, false },
+	{ "onMismatch", relay_rule_mismatch, false },
+	{ "onUndecryptable", relay_rule_undecryptable, false },
 	{ "destination", read_destination, false },
-	{ "limits", read_limits, false },
+	{ "limits", relay_rule_limits, false },
 	{ "authentication", read_authentication, false },
+	{ "internal", read_internal, false },
 	{ "id", read_ignored, false },
 	{ "evervaultDomain", read_ignored, false },
 	{ "createdAt", read_ignored, false },
@@ -397,9 +247,12 @@ static const struct relay_field relay_fields[] = {
 static void
 relay_free(struct relay *relay)
 {
-	for (size_t i = 0; i < relay->n_routes; i++)
-		relay_route_fini(&relay->routes[i]);
-	free(relay->routes);
+	if (relay->routes_of == NULL) {
+		for (size_t i = 0; i < relay->n_routes; i++)
+			relay_route_fini(&relay->routes[i]);
+		free(relay->routes);
+	}
+	relay_unref(&relay->routes_of);
 	free(relay->app);
 	free(relay->host);
 	free(relay->server_name);
@@ -431,7 +284,7 @@ relay_unref(struct relay **relay)
 		relay_free(r);
 }
 
-static struct relay *
+struct relay *
 relay_new(void)
 {
 	struct relay *relay = xcalloc(1, sizeof(*relay));
@@ -446,27 +299,36 @@ relay_new(void)
 	return (relay);
 }
 
+struct relay *
+relay_for(struct relay *rules, const char *host, uint16_t port)
+{
+	struct relay *relay = xcalloc(1, sizeof(*relay));
+
+	obj_check(rules, RELAY_MAGIC);
+	ensure(rules->routes_of == NULL && rules->ca == NULL);
+	*relay = *rules;
+	relay->refs = 1;
+	relay->app = xstrdup(rules->app);
+	relay->host = xstrdup(host);
+	relay->port = port;
+	relay->server_name = xstrdup(host);
+	relay->routes_of = relay_ref(rules);
+	return (relay);
+}
+
 enum rc
 relay_json_parse(struct span json, struct relay **out,
     struct relay_fault *fault)
 {
 	struct relay_fault ignored;
 	struct relay_reader r = { .fault = fault == NULL ? &ignored : fault };
-	struct body_json_fault broken;
 	struct body_json doc = { 0 };
 	struct relay *relay = NULL;
 	enum rc rc;
 
 	*out = NULL;
-	memset(r.fault, 0, sizeof(*r.fault));
-	if (json.len > RELAY_JSON_BYTES_MAX)
-		return (relay_fail(&r, RC_LIMIT, "longer than %u bytes",
-		    RELAY_JSON_BYTES_MAX));
-	rc = body_json_read(&doc, json.p, json.len, 0, &broken);
-	if (rc != RC_OK)
-		return (relay_fail(&r, rc, "not JSON: %s (at byte %zu)",
-		    broken.reason, broken.offset));
-	r.doc = &doc;
+	if ((rc = relay_read_document(&r, json, &doc)) != RC_OK)
+		return (rc);
 	relay = relay_new();
 	rc = relay_read_object(&r, 0, relay_fields, RELAY_COUNT(relay_fields), relay);
 	if (rc == RC_OK) {

@@ -97,13 +97,20 @@ struct relay {
 	char			*server_name;	/* SNI and name verified; = host */
 	char			*ca;		/* PEM text, or NULL */
 	bool			min_tls_13;	/* minTls "1.3" */
+	bool			plain;		/* egress: no TLS to it */
+	bool			guarded;	/* an address that is not public
+						   is refused: egress, relays
+						   of the key API ... */
+	bool			internal;	/* egress: ... unless this says
+						   so */
 	unsigned		connect_timeout_ms;	/* 0: conf's */
 	unsigned		response_timeout_ms;	/* 0: conf's */
 	/* limits; 0: conf's */
 	uint64_t		max_body_bytes;
 	unsigned		max_body_fields;
-	struct relay_route	*routes;	/* owned */
+	struct relay_route	*routes;	/* owned, or those of routes_of */
 	size_t			n_routes;
+	struct relay		*routes_of;	/* owned reference; NULL: ours */
 };
 
 struct relay_fault {
@@ -136,6 +143,12 @@ bool relay_actions_name_field(const struct relay_action *, size_t n,
     struct span name);
 /* An action of this list encrypts. */
 bool relay_actions_encrypt(const struct relay_action *, size_t n);
+
+/* Every default, and nothing else; the caller fills in app and host. */
+struct relay *relay_new(void);
+/* One destination under the rules and routes of another relay, which has
+ * neither a destination nor a `ca` of its own. */
+struct relay *relay_for(struct relay *rules, const char *host, uint16_t port);
 
 struct relay *relay_ref(struct relay *);
 void relay_unref(struct relay **);

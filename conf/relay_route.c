@@ -294,10 +294,10 @@ read_method(struct relay_reader *r, uint32_t node, void *obj)
 	return (rc);
 }
 
-static enum rc
-read_path(struct relay_reader *r, uint32_t node, void *obj)
+enum rc
+relay_route_read_path(struct relay_reader *r, uint32_t node, void *obj)
 {
-	struct relay_route *route = obj;
+	char **path = obj;
 	struct buffer normal;
 	const char *reason;
 	char *text;
@@ -308,12 +308,20 @@ read_path(struct relay_reader *r, uint32_t node, void *obj)
 	buffer_init(&normal, 0, false);
 	rc = relay_path_normalize(span_of(text), &normal, &reason);
 	if (rc == RC_OK)
-		route->path = xstrdup(buffer_cstr(&normal));
+		*path = xstrdup(buffer_cstr(&normal));
 	else if (reason != NULL)
 		rc = relay_fail(r, rc, "%s", reason);
 	buffer_fini(&normal);
 	free(text);
 	return (rc);
+}
+
+static enum rc
+read_path(struct relay_reader *r, uint32_t node, void *obj)
+{
+	struct relay_route *route = obj;
+
+	return (relay_route_read_path(r, node, &route->path));
 }
 
 static enum rc
@@ -355,6 +363,32 @@ relay_route_read(struct relay_reader *r, uint32_t node, void *obj)
 		{ "path", read_path, true },
 		{ "request", read_request, false },
 		{ "response", read_response, false },
+	};
+
+	return (relay_read_object(r, node, fields, RELAY_COUNT(fields), obj));
+}
+
+/* The public model of a route has the field; it may be there, and empty. */
+static enum rc
+read_no_request(struct relay_reader *r, uint32_t node, void *obj)
+{
+	size_t n;
+
+	(void)obj;
+	if (relay_count_array(r, node, 0, &n) == RC_OK)
+		return (RC_OK);
+	return (relay_fail(r, RC_SYNTAX, "must be empty or absent: only "
+	    "response actions are possible here"));
+}
+
+enum rc
+relay_route_read_response(struct relay_reader *r, uint32_t node, void *obj)
+{
+	static const struct relay_field fields[] = {
+		{ "method", read_method, false },
+		{ "path", read_path, true },
+		{ "request", read_no_request, false },
+		{ "response", read_response, true },
 	};
 
 	return (relay_read_object(r, node, fields, RELAY_COUNT(fields), obj));

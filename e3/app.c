@@ -65,6 +65,8 @@ e3_app_copy(const struct e3_app *from, unsigned extra_pairs,
 		a->pairs[i].secret = secret;
 	}
 	memcpy(a->keys, from->keys, from->n_keys * sizeof(*a->keys));
+	for (; a->n_cas < from->n_cas; a->n_cas++)
+		a->cas[a->n_cas] = e3_ca_ref(from->cas[a->n_cas]);
 	if (from->roles.root != NULL &&
 	    (rc = e3_app_set_roles(a, from->roles.root)) != RC_OK)
 		e3_app_unref(out);
@@ -95,6 +97,8 @@ e3_app_unref(struct e3_app **ap)
 	secret_wipe(a->keys, (a->n_keys + 1) * sizeof(*a->keys));
 	free(a->keys);
 	free(a->pairs);
+	while (a->n_cas != 0)
+		e3_ca_unref(&a->cas[--a->n_cas]);
 	rpc_document_fini(&a->roles);
 	buffer_fini(&a->roles_bytes);
 	a->magic = 0;
@@ -145,6 +149,29 @@ e3_app_drop_pair(struct e3_app *a, unsigned i)
 		a->pairs[i].secret = secret;
 	}
 	secret_wipe(a->pairs[i].secret, SCHEME_SECRET_BYTES);
+}
+
+static void
+drop_ca(struct e3_app *a, unsigned i)
+{
+	e3_ca_unref(&a->cas[i]);
+	a->n_cas--;
+	memmove(&a->cas[i], &a->cas[i + 1],
+	    (a->n_cas - i) * sizeof(a->cas[0]));
+}
+
+bool
+e3_app_make_room_for_ca(struct e3_app *a, uint64_t now_ms)
+{
+	for (int pending = 0; a->n_cas == E3_CAS_MAX && pending < 2; pending++)
+		for (unsigned i = 0; i < a->n_cas; i++)
+			if (pending ? a->cas[i]->active_ms == 0 :
+			    a->cas[i]->active_ms != 0 &&
+			    a->cas[i]->not_after_ms <= now_ms) {
+				drop_ca(a, i);
+				return (true);
+			}
+	return (a->n_cas < E3_CAS_MAX);
 }
 
 bool

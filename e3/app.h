@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "e3/ca.h"
 #include "lib/base/buffer.h"
 #include "lib/rpc/sealed_record.h"
 #include "lib/scheme/ecdh.h"
@@ -65,6 +66,8 @@ struct e3_app {
 	struct e3_key_pair	*pairs;		/* owned; the newest last */
 	struct e3_api_key	*keys;		/* owned */
 	uint8_t			*secrets;	/* owned: secure heap, 32 each */
+	unsigned		n_cas;		/* of app_system only */
+	struct e3_ca		*cas[E3_CAS_MAX];	/* counted; the newest last */
 	struct buffer		roles_bytes;	/* owned: policies, encoded */
 	struct rpc_document	roles;		/* owned: views of roles_bytes;
 						   root NULL: no roles */
@@ -90,6 +93,9 @@ enum rc e3_app_set_roles(struct e3_app *, const struct rpc_value *roles)
 struct span e3_app_roles(const struct e3_app *);
 /* For an app that is not published yet: pair i is wiped and gone. */
 void e3_app_drop_pair(struct e3_app *, unsigned i);
+/* Room for one more CA: the oldest that has ended is gone, else the oldest
+ * without a certificate.  False: all are needed. */
+bool e3_app_make_room_for_ca(struct e3_app *, uint64_t now_ms);
 /* The oldest API key that is revoked or has ended is gone.  False: all live. */
 bool e3_app_drop_dead_key(struct e3_app *, uint64_t now_ms);
 

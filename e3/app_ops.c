@@ -75,41 +75,53 @@ e3_list_keys(struct e3_engine *e, struct e3_call *c)
 
 /* ---- apps ---- */
 
+/* What SDKs compare keys with (spec/sdk-api.md 2): the first characters of
+ * base64(SHA-512(app id)).  False: OpenSSL has no memory. */
+static bool
+app_mark(struct span id, char mark[KEY_MARK_CHARS + 1])
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	char text[96];
+	unsigned n = 0;
+
+	if (EVP_Digest(id.p, id.len, digest, &n, EVP_sha512(), NULL) != 1)
+		return (false);
+	(void)base64_encode(digest, n, true, text);
+	memcpy(mark, text, KEY_MARK_CHARS);
+	mark[KEY_MARK_CHARS] = '\0';
+	return (true);
+}
+
+/* Keys of this app can stand in the URL of a proxy as they are. */
+static bool
+has_url_mark(const char *id)
+{
+	char mark[KEY_MARK_CHARS + 1];
+
+	return (!app_mark(span_of(id), mark) || strpbrk(mark, "+/") == NULL);
+}
+
 enum rpc_status
 e3_create_app(struct e3_engine *e, struct e3_call *c)
 {
-	static const enum rpc_curve curves[] = { RPC_CURVE_R1, RPC_CURVE_K1 };
-	const unsigned n = sizeof(curves) / sizeof(curves[0]);
 	struct e3_change *w = e3_change_new(c);
 	struct span name = { "", 0 };
-	struct e3_app *app;
+	char id[RPC_APP_ID_BYTES];
 
 	if (!rpc_unpack(c->served.frame.body, RPC_MAY_BYTES("name", &name)) ||
 	    !utf8_valid(name.p, name.len))
 		return (RPC_STATUS_BAD_REQUEST);
-	if (e3_app_new(n, 0, &w->next) != RC_OK)
-		return (RPC_STATUS_OVERLOADED);
-	app = w->next;
-	if (!span_copy(name, app->name, sizeof(app->name)))
-		return (RPC_STATUS_BAD_REQUEST);
 	do {
-		id_make("app_", app->id);
-	} while (e3_keyring_app(e->keyring, span_of(app->id)) != NULL);
-	app->version = 1;
-	app->created_ms = clock_wall_ms();
-	/* Under the key that stays, so that a rotation which sees no app left
-	 * to reseal has not overlooked one that is about to be stored. */
-	app->under_next = e->next_root_key != NULL;
-	for (unsigned i = 0; i < n; i++) {
-		app->pairs[i].curve = curves[i];
-		app->pairs[i].state = E3_PAIR_SEALS;
-		app->pairs[i].number = i + 1;
-		app->pairs[i].created_ms = app->created_ms;
-	}
-	w->make = e3_change_make_pairs;
+		id_make("app_", id);
+	} while (e3_keyring_app(e->keyring, span_of(id)) != NULL ||
+	    !has_url_mark(id));
+	if (e3_change_new_app(e, w, id) != RC_OK)
+		return (RPC_STATUS_OVERLOADED);
+	if (!span_copy(name, w->next->name, sizeof(w->next->name)))
+		return (RPC_STATUS_BAD_REQUEST);
 	w->n_members = 1;
 	rpc_put_str(&w->members, "app");
-	rpc_put_str(&w->members, app->id);
+	rpc_put_str(&w->members, id);
 	return (e3_change_submit(e, c));
 }
 
@@ -130,27 +142,24 @@ e3_reseal(struct e3_engine *e, struct e3_call *c)
 
 /* ---- API keys ---- */
 
-/* "ev:key:1:<random>:<mark of the app>:<random>": SDKs compare field 4 with
- * the app id they were given (spec: first 6 of base64(SHA-512(app id))). */
+/* "ev:key:1:<random>:<mark of the app>:<random>". */
 static enum rc
 make_secret(struct e3_change *w, struct scheme_crypto *crypto)
 {
 	struct e3_api_key *k = &w->next->keys[w->next->n_keys - 1];
-	uint8_t random[KEY_RANDOM_BYTES], digest[EVP_MAX_MD_SIZE];
-	char text[48], mark[96], tail[48], secret[SECRET_TEXT_BYTES];
-	struct span id = span_of(w->next->id);
-	unsigned n = 0;
+	char text[48], mark[KEY_MARK_CHARS + 1], tail[48];
+	char secret[SECRET_TEXT_BYTES];
+	uint8_t random[KEY_RANDOM_BYTES];
 	enum rc rc;
 
-	if (EVP_Digest(id.p, id.len, digest, &n, EVP_sha512(), NULL) != 1)
+	if (!app_mark(span_of(w->next->id), mark))
 		return (RC_NOMEM);
-	mark[base64_encode(digest, n, true, mark)] = '\0';
 	random_bytes(random, sizeof(random));
 	base64url_encode(random, sizeof(random), text);
 	random_bytes(random, sizeof(random));
 	base64url_encode(random, sizeof(random), tail);
-	(void)snprintf(secret, sizeof(secret), "ev:key:1:%s:%.*s:%.*s",
-	    text, KEY_MARK_CHARS, mark, KEY_MARK_CHARS, tail);
+	(void)snprintf(secret, sizeof(secret), "ev:key:1:%s:%s:%.*s",
+	    text, mark, KEY_MARK_CHARS, tail);
 	rpc_put_str(&w->members, "secret");
 	rpc_put_str(&w->members, secret);
 	rc = scheme_sha256(crypto, span_of(secret), k->hash);

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "e3/record.h"
+#include "lib/base/clock.h"
 #include "lib/base/crash_point.h"
 #include "lib/base/log.h"
+#include "lib/base/object.h"
 
 static void
 change_free(void *p)
@@ -24,6 +26,7 @@ e3_change_new(struct e3_call *c)
 	    change_free);
 
 	buffer_init(&w->members, 0, true);
+	w->body = c->served.frame.body;
 	return (w);
 }
 
@@ -42,6 +45,33 @@ e3_change_begin(struct e3_engine *e, struct e3_call *c, unsigned extra_pairs,
 		return (rpc_served_status(rc));
 	(*out)->next->version++;
 	return (RPC_STATUS_OK);
+}
+
+enum rc
+e3_change_new_app(struct e3_engine *e, struct e3_change *w, const char *id)
+{
+	static const enum rpc_curve curves[] = { RPC_CURVE_R1, RPC_CURVE_K1 };
+	const unsigned n = sizeof(curves) / sizeof(curves[0]);
+	struct e3_app *app;
+	enum rc rc;
+
+	if ((rc = e3_app_new(n, 0, &w->next)) != RC_OK)
+		return (rc);
+	app = w->next;
+	ensure(span_copy(span_of(id), app->id, sizeof(app->id)));
+	app->version = 1;
+	app->created_ms = clock_wall_ms();
+	/* Under the key that stays, so that a rotation which sees no app left
+	 * to reseal has not overlooked one that is about to be stored. */
+	app->under_next = e->next_root_key != NULL;
+	for (unsigned i = 0; i < n; i++) {
+		app->pairs[i].curve = curves[i];
+		app->pairs[i].state = E3_PAIR_SEALS;
+		app->pairs[i].number = i + 1;
+		app->pairs[i].created_ms = app->created_ms;
+	}
+	w->make = e3_change_make_pairs;
+	return (RC_OK);
 }
 
 enum rc

@@ -24,6 +24,7 @@ struct e3_change {
 	unsigned	n_members;
 	struct buffer	members;	/* owned; sensitive: a key's secret */
 	const uint8_t	*root_key;	/* view: what seals the record */
+	const struct rpc_value *body;	/* view: the call's, for make */
 };
 
 /* The call's change, without an app yet. */
@@ -32,6 +33,10 @@ struct e3_change *e3_change_new(struct e3_call *);
  * with room at the end of pairs[] and keys[]. */
 enum rpc_status e3_change_begin(struct e3_engine *, struct e3_call *,
     unsigned extra_pairs, unsigned extra_keys, struct e3_change **);
+/* A new app of this id, with a pair of each curve that seals: the change's
+ * next, and its `make` makes them.  RC_OK, RC_NOMEM. */
+enum rc e3_change_new_app(struct e3_engine *, struct e3_change *,
+    const char *id) must_check;
 /* Log it and hand it to a crypto thread: the handler's last words. */
 enum rpc_status e3_change_submit(struct e3_engine *, struct e3_call *);
 

@@ -5,7 +5,8 @@
 #include "lib/base/clock.h"
 #include "lib/rpc/policy.h"
 
-#define SCOPE_DECRYPT		"decrypt"
+#define SCOPE_DECRYPT		"api:decrypt"
+#define SCOPE_DECRYPT_OLD	"decrypt"	/* what it was called at first */
 
 struct decrypt {
 	struct e3_batch		batch;		/* first */
@@ -93,7 +94,8 @@ whose(struct e3_engine *e, struct e3_call *c, const struct rpc_decrypt *msg)
 	status = e3_dispatch_authenticate(e, msg->api_key, &key);
 	if (status != RPC_STATUS_OK)
 		return (status);
-	if (!e3_api_key_allows(key, SCOPE_DECRYPT) ||
+	if ((!e3_api_key_allows(key, SCOPE_DECRYPT) &&
+	    !e3_api_key_allows(key, SCOPE_DECRYPT_OLD)) ||
 	    span_eq_str(span_of(key->app->id), E3_SYSTEM_APP))
 		return (RPC_STATUS_NOT_ALLOWED);
 	c->app = e3_app_ref(key->app);

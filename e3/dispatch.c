@@ -2,8 +2,12 @@
 #include "e3/dispatch.h"
 
 #include "e3/app_ops.h"
+#include "e3/ca_ops.h"
+#include "e3/credential.h"
 #include "e3/decrypt.h"
 #include "e3/encrypt.h"
+#include "e3/inspect.h"
+#include "e3/leaf_cert.h"
 #include "e3/load.h"
 #include "e3/pair_ops.h"
 #include "e3/rewrap.h"
@@ -112,6 +116,7 @@ get_statistics(struct e3_engine *e, struct e3_call *c)
 	    RPC_U64("refused_signature", e->refused_signature),
 	    RPC_U64("refused_limit", e->refused_limit),
 	    RPC_U64("rate_limited", e->rate_limited),
+	    RPC_U64("leaves", e->leaves),
 	    RPC_U64("candidates", e->candidates),
 	    RPC_U64("candidates_capped", e->candidates_capped),
 	    RPC_U64("queue", n.depth),
@@ -126,36 +131,6 @@ get_statistics(struct e3_engine *e, struct e3_call *c)
 	    RPC_U64("links", rpc_server_links(e->server)),
 	    RPC_U64("uptime_ms", clock_mono_ms() - e->t_start_ms),
 	    RPC_BIN("checksum", sum, sizeof(sum))));
-}
-
-static enum rpc_status
-authenticate(struct e3_engine *e, struct e3_call *c)
-{
-	uint64_t now_ms = clock_wall_ms(), cache_s = e->auth_cache_s, left_s;
-	const struct e3_api_key *key;
-	struct buffer scopes;
-	struct span secret;
-	enum rpc_status status;
-
-	if (!rpc_unpack(c->served.frame.body,
-	    RPC_WANT_BYTES("apiKey", &secret)))
-		return (RPC_STATUS_BAD_REQUEST);
-	status = e3_dispatch_authenticate(e, secret, &key);
-	if (status != RPC_STATUS_OK)
-		return (status);
-	/* Nobody may remember it for longer than it lives. */
-	left_s = key->expires_ms > now_ms ? (key->expires_ms - now_ms) / 1000 :
-	    0;
-	if (key->expires_ms != 0 && left_s < cache_s)
-		cache_s = left_s;
-	buffer_init(&scopes, 0, false);
-	e3_api_key_put_scopes(&scopes, key);
-	status = rpc_answer(&c->served, RPC_STR("app", key->app->id),
-	    RPC_STR("key", key->id),
-	    RPC_RAW_OF("scopes", &scopes), RPC_U64("cache_s", cache_s),
-	    RPC_U64("keys_epoch", e3_keyring_epoch(e->keyring)));
-	buffer_fini(&scopes);
-	return (status);
 }
 
 static struct rpc_member
@@ -207,8 +182,10 @@ static e3_handler *const handlers[RPC_OPS] = {
 	[RPC_OP_GET_STATISTICS] = get_statistics,
 	[RPC_OP_ENCRYPT] = e3_encrypt,
 	[RPC_OP_DECRYPT] = e3_decrypt,
-	[RPC_OP_AUTHENTICATE] = authenticate,
+	[RPC_OP_AUTHENTICATE] = e3_authenticate,
 	[RPC_OP_PUBLIC_KEYS] = public_keys,
+	[RPC_OP_CREATE_TOKEN] = e3_create_token,
+	[RPC_OP_INSPECT] = e3_inspect,
 	[RPC_OP_CANCEL] = cancel,
 	[RPC_OP_LOAD_RECORDS] = e3_load_records,
 	[RPC_OP_CHECKSUM] = e3_checksum,
@@ -231,6 +208,10 @@ static e3_handler *const handlers[RPC_OPS] = {
 	[RPC_OP_DESTROY_KEY] = e3_destroy_key,
 	[RPC_OP_SET_ROLES] = e3_set_roles,
 	[RPC_OP_REWRAP] = e3_rewrap,
+	[RPC_OP_GET_CA] = e3_get_ca,
+	[RPC_OP_ISSUE_LEAF] = e3_issue_leaf,
+	[RPC_OP_CREATE_CA] = e3_create_ca,
+	[RPC_OP_INSTALL_CA] = e3_install_ca,
 };
 
 /* What changes keys is signed over a challenge of its own.  Where all is
@@ -268,7 +249,7 @@ permit(struct e3_engine *e, struct rpc_served *c)
 		e->refused_signature++;
 		return (RPC_STATUS_NOT_ALLOWED);
 	}
-	if (c->info->once && (e->once & 1u << c->info->op) != 0)
+	if (c->info->once && (e->once & UINT64_C(1) << c->info->op) != 0)
 		return (RPC_STATUS_CONFLICT);
 	return (RPC_STATUS_OK);
 }
@@ -292,12 +273,12 @@ e3_dispatch(struct e3_engine *e, struct e3_call *c)
 	const struct rpc_op_info *info = c->served.info;
 	enum rpc_status status;
 
-	_Static_assert(RPC_OPS <= 32, "e3_engine.once has a bit for each op");
+	_Static_assert(RPC_OPS <= 64, "e3_engine.once has a bit for each op");
 	e->calls++;
 	if ((status = permit(e, &c->served)) == RPC_STATUS_OK)
 		status = handlers[info->op](e, c);
 	if (status == RPC_STATUS_OK) {
-		e->once |= info->once ? 1u << info->op : 0;
+		e->once |= info->once ? UINT64_C(1) << info->op : 0;
 		return;
 	}
 	e->refused++;

@@ -11,7 +11,7 @@
 
 #include "e3/engine.h"
 
-#define E3_SYSTEM_APP		"app_system"	/* holds certificate keys */
+#define E3_SYSTEM_APP		RPC_SYSTEM_APP	/* holds certificate keys */
 
 /*
  * Permit and handle.  After it, served.submitted says whether a crypto thread

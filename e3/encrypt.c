@@ -11,6 +11,20 @@ struct encrypt {
 	uint32_t		now_s;
 };
 
+/* A string may be a token, a file may be a sealed one; nothing else is asked. */
+static bool
+may_be_sealed(const struct rpc_field *f)
+{
+	switch (f->type) {
+	case RPC_FIELD_STRING:
+		return (!scheme_file_begins(f->bytes));
+	case RPC_FIELD_FILE:
+		return (scheme_file_begins(f->bytes));
+	default:
+		return (false);
+	}
+}
+
 static enum rc
 encrypt_one(struct sched_job *job, void *crypto, size_t i,
     struct buffer *out, size_t *cost)
@@ -24,11 +38,10 @@ encrypt_one(struct sched_job *job, void *crypto, size_t i,
 
 	if ((rc = rpc_encrypt_field_at(&w->msg, i, &f)) != RC_OK)
 		return (rc);
-	if (f.type == RPC_FIELD_FILE ||
-	    (f.role.len != 0 && !rpc_policy_role_valid(f.role)))
+	if (f.role.len != 0 && (f.type == RPC_FIELD_FILE ||
+	    !rpc_policy_role_valid(f.role)))
 		return (RC_SYNTAX);
-	if (w->msg.existing == RPC_EXISTING_VERIFY &&
-	    f.type == RPC_FIELD_STRING) {
+	if (w->msg.existing == RPC_EXISTING_VERIFY && may_be_sealed(&f)) {
 		rc = e3_opening_open(&b->opening, c, crypto, f.bytes, &opened,
 		    cost);
 		buffer_clear(scheme_crypto_scratch(crypto));

@@ -143,6 +143,7 @@ e3_engine_stop(struct e3_engine *e)
 	rpc_server_free(&e->server);
 	e->sched = NULL;
 	meters_fini(&e->meters);
+	meters_fini(&e->leaf_meters);
 	scheme_ready_pairs_free(&e->pairs);
 	scheme_p256_tables_free(&e->tables);
 }

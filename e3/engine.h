@@ -41,12 +41,13 @@ struct e3_engine {
 	unsigned		auth_cache_s;	/* callers may remember a key */
 	unsigned		threads;
 	struct meters		meters;		/* owned: what apps may take */
-	uint32_t		once;		/* bit by op: it was done */
+	struct meters		leaf_meters;	/* owned: leaves, by worker */
+	uint64_t		once;		/* bit by op: it was done */
 	uint64_t		t_start_ms;
 	/* since start */
 	uint64_t		calls, refused, fields_sealed, fields_opened;
 	uint64_t		refused_role, refused_early, refused_signature;
-	uint64_t		refused_limit, rate_limited;
+	uint64_t		refused_limit, rate_limited, leaves;
 	uint64_t		candidates, candidates_capped;
 };
 

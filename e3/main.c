@@ -19,7 +19,7 @@
 
 #include <openssl/crypto.h>
 
-#include "e3/dispatch.h"
+#include "e3/leaf_cert.h"
 #include "lib/base/buffer.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -49,6 +49,7 @@ struct options {
 	unsigned	auth_cache_s;
 	unsigned	app_fields_per_s;	/* 0: no limit */
 	unsigned	app_calls;
+	unsigned	leaf_per_minute;
 	enum log_level	log_level;
 	bool		sign_all;
 	bool		seccomp;
@@ -66,7 +67,8 @@ struct process {
 static const char usage_text[] =
     "usage: e3d --name NAME [--threads N] [--secure-heap-kib N]\n"
     "           [--max-links N] [--max-queue N] [--auth-cache-s N]\n"
-    "           [--app-fields-per-s N] [--app-calls N] [--sign-all]\n"
+    "           [--app-fields-per-s N] [--app-calls N]\n"
+    "           [--leaf-per-minute N] [--sign-all]\n"
     "           [--log-level LEVEL] [--no-seccomp]\n"
     "       e3d -V | --help\n"
     "The encryption engine.  relayd starts it and passes keys and\n"
@@ -88,6 +90,8 @@ read_options(int argc, char **argv, struct options *o)
 		{ "app-fields-per-s", .number = &o->app_fields_per_s,
 		    .max = 1u << 30 },
 		{ "app-calls", .number = &o->app_calls, .max = 1u << 20 },
+		{ "leaf-per-minute", .number = &o->leaf_per_minute, .min = 1,
+		    .max = 1u << 20 },
 		{ "sign-all", .set = &o->sign_all },
 		{ "log-level", .level = &o->log_level },
 		{ "no-seccomp", .clear = &o->seccomp },
@@ -231,6 +235,7 @@ start_engine(struct process *p, const struct options *o,
 	p->engine.sign_all = o->sign_all;
 	p->engine.meters.per_s = o->app_fields_per_s;
 	p->engine.meters.at_once = o->app_calls;
+	e3_leaf_limit(&p->engine.leaf_meters, o->leaf_per_minute);
 	p->engine.threads = config.sched.threads;
 	p->engine.t_start_ms = clock_mono_ms();
 	if ((p->engine.crypto = scheme_crypto_new()) == NULL ||
@@ -269,7 +274,8 @@ main(int argc, char **argv)
 {
 	struct options o = { .name = "engine", .secure_heap_kib = 4096,
 	    .max_links = 256, .max_queue = 4096, .auth_cache_s = 5,
-	    .app_calls = 2048, .log_level = LOG_INFO, .seccomp = true };
+	    .app_calls = 2048, .leaf_per_minute = 600,
+	    .log_level = LOG_INFO, .seccomp = true };
 	static struct ipc_inherited fds;
 	static struct process p;
 	struct e3_platform *platform;

@@ -1,6 +1,6 @@
 /*
- * e3/opening.h - one app's tokens to values: for Decrypt, for Rewrap, and for
- * Encrypt, which knows its own again.
+ * e3/opening.h - one app's tokens and sealed files to values: for Decrypt, for
+ * Rewrap, for Inspect, and for Encrypt, which knows its own again.
  * Context:   the call's crypto thread.
  * Ownership: embedded in the op's state, zeroed at first.
  *
@@ -12,6 +12,7 @@
 #define RELAY_E3_OPENING_H
 
 #include "e3/engine.h"
+#include "lib/scheme/file.h"
 #include "lib/scheme/token.h"
 
 #define E3_OPENING_KEYS	16	/* an SDK changes its key every 15 s */
@@ -36,10 +37,10 @@ struct e3_opened {
 };
 
 /*
- * Open one token with the pairs of its curve that the call's app has and that
- * are not retired, in both key forms where SDKs mixed them up.  RC_OK: *opened
- * says what became of it; the caller clears the thread's scratch, always.
- * RC_NOMEM: the value or one more key has no room.
+ * Open one token, or one file (%EVENC), with the pairs of its curve that the
+ * call's app has and that are not retired, in both key forms where SDKs mixed
+ * them up.  RC_OK: *opened says what became of it; the caller clears the
+ * thread's scratch, always.  RC_NOMEM: the value or one more key has no room.
  */
 enum rc e3_opening_open(struct e3_opening *, struct e3_call *,
     struct scheme_crypto *, struct span text, struct e3_opened *opened,

@@ -12,6 +12,7 @@
 #include "lib/rpc/codec.h"
 
 #define LENGTH_BYTES	4
+#define MEMBERS		6	/* of a document; 5 before format 3 */
 #define KEY_MEMBERS	6	/* of an API key; 5 in format 1: no end */
 
 /* ---- seal ---- */
@@ -42,28 +43,44 @@ put_key(struct buffer *b, const struct e3_api_key *k)
 	buffer_fini(&scopes);
 }
 
+static void
+put_ca(struct buffer *b, struct e3_ca *ca)
+{
+	rpc_pack_list(b, RPC_STR("curve", e3_curve_names()[RPC_CURVE_R1]),
+	    RPC_BIN("public", ca->pub.compressed, SCHEME_POINT_BYTES),
+	    RPC_U64("created_ms", ca->created_ms),
+	    RPC_MAYBE_U64("active_ms", ca->active_ms),
+	    RPC_BIN_OF("pem", &ca->pem));
+}
+
 /* Length and document: the payload without the private keys. */
 static void
 put_document(struct buffer *b, const struct e3_app *a)
 {
-	struct buffer pairs, keys;
+	struct buffer pairs, keys, cas;
 	uint8_t be[LENGTH_BYTES] = { 0 };
 	char *length;
 	size_t n;
 
 	buffer_init(&pairs, 0, false);
 	buffer_init(&keys, 0, true);
+	buffer_init(&cas, 0, false);
 	rpc_put_array(&pairs, a->n_pairs);
 	for (unsigned i = 0; i < a->n_pairs; i++)
 		put_pair(&pairs, &a->pairs[i]);
 	rpc_put_array(&keys, a->n_keys);
 	for (unsigned i = 0; i < a->n_keys; i++)
 		put_key(&keys, &a->keys[i]);
+	rpc_put_array(&cas, a->n_cas);
+	for (unsigned i = 0; i < a->n_cas; i++)
+		put_ca(&cas, a->cas[i]);
 	buffer_put(b, be, sizeof(be));
-	rpc_pack(b, RPC_STR("name", a->name),
-	    RPC_U64("created_ms", a->created_ms),
+	rpc_put_members(b, (const struct rpc_member[]){
+	    RPC_STR("name", a->name), RPC_U64("created_ms", a->created_ms),
 	    RPC_RAW_OF("pairs", &pairs), RPC_RAW_OF("keys", &keys),
-	    RPC_RAW("roles", e3_app_roles(a)));
+	    RPC_RAW("roles", e3_app_roles(a)), RPC_RAW_OF("cas", &cas) },
+	    MEMBERS - (a->n_cas == 0 ? 1 : 0));
+	buffer_fini(&cas);
 	buffer_fini(&pairs);
 	buffer_fini(&keys);
 	n = buffer_len(b) - LENGTH_BYTES;
@@ -73,12 +90,29 @@ put_document(struct buffer *b, const struct e3_app *a)
 		length[i] = (char)(n >> (24 - 8 * i));
 }
 
+/* The private keys in one piece of the secure heap, which the caller frees. */
+static uint8_t *
+gather_secrets(const struct e3_app *a, size_t *n)
+{
+	size_t pairs = (size_t)a->n_pairs * SCHEME_SECRET_BYTES;
+	uint8_t *all;
+
+	*n = pairs + (size_t)a->n_cas * SCHEME_SECRET_BYTES;
+	if ((all = OPENSSL_secure_malloc(*n)) == NULL)
+		return (NULL);
+	memcpy(all, a->secrets, pairs);
+	for (unsigned i = 0; i < a->n_cas; i++)
+		memcpy(all + pairs + i * SCHEME_SECRET_BYTES,
+		    a->cas[i]->secret, SCHEME_SECRET_BYTES);
+	return (all);
+}
+
 enum rc
 e3_record_seal(struct scheme_crypto *c, const uint8_t *root_key,
     struct e3_app *a, struct buffer *out)
 {
-	size_t secrets = (size_t)a->n_pairs * SCHEME_SECRET_BYTES;
-	size_t start = buffer_len(out), head, total;
+	size_t start = buffer_len(out), secrets, head, total;
+	uint8_t *all = gather_secrets(a, &secrets);
 	struct buffer doc;
 	struct span body, aad;
 	uint8_t *iv;
@@ -88,17 +122,18 @@ e3_record_seal(struct scheme_crypto *c, const uint8_t *root_key,
 	obj_check(a, E3_APP_MAGIC);
 	buffer_init(&doc, 0, true);
 	put_document(&doc, a);
-	rpc_record_head_write(out, a->id, a->version);
+	rpc_record_head_write_as(out, a->n_cas != 0 ? RPC_RECORD_FORMAT_3 :
+	    RPC_RECORD_FORMAT_2, a->id, a->version);
 	head = buffer_len(out) - start;
 	total = SCHEME_IV_BYTES + buffer_len(&doc) + secrets + SCHEME_TAG_BYTES;
-	rc = RC_LIMIT;
-	if (head + total > RPC_RECORD_BYTES_MAX ||
+	rc = all == NULL ? RC_NOMEM : RC_LIMIT;
+	if (all == NULL || head + total > RPC_RECORD_BYTES_MAX ||
 	    (rc = buffer_reserve(out, total, &at)) != RC_OK)
 		goto out;
 	iv = (uint8_t *)at;
 	random_bytes(iv, SCHEME_IV_BYTES);
 	aad = (struct span){ buffer_data(out) + start, head };
-	body = (struct span){ (const char *)a->secrets, secrets };
+	body = (struct span){ (const char *)all, secrets };
 	if ((rc = scheme_ecies_seal(c, root_key, iv, aad, (struct span){
 	    buffer_data(&doc), buffer_len(&doc) }, body,
 	    iv + SCHEME_IV_BYTES)) != RC_OK)
@@ -107,6 +142,7 @@ e3_record_seal(struct scheme_crypto *c, const uint8_t *root_key,
 	rc = scheme_sha256(c, (struct span){ buffer_data(out) + start,
 	    head + total }, a->record_sha256);
 out:
+	OPENSSL_secure_clear_free(all, secrets);
 	scheme_ecies_reset(c);
 	buffer_fini(&doc);
 	return (rc);
@@ -186,14 +222,75 @@ read_key(const struct rpc_value *v, enum rpc_record_format format,
 	return (true);
 }
 
+/* As for a pair: a CA whose key were another one would sign leaves that nobody
+ * takes. */
+static enum rc
+read_ca(struct scheme_crypto *c, const struct rpc_value *v,
+    const uint8_t *secret, struct e3_ca **out)
+{
+	uint64_t created_ms, active_ms = 0;
+	struct span pub, pem;
+	struct e3_ca *ca;
+	unsigned curve;
+	enum rc rc;
+
+	*out = NULL;
+	if (!rpc_unpack_list(v, RPC_WANT_NAME("curve", e3_curve_names(),
+	    &curve), RPC_WANT_BYTES("public", &pub),
+	    RPC_WANT_U64("created_ms", &created_ms),
+	    RPC_MAY_U64("active_ms", &active_ms),
+	    RPC_WANT_BYTES("pem", &pem)) || curve != RPC_CURVE_R1)
+		return (RC_UNSUPPORTED);
+	if ((rc = e3_ca_new(c, secret, &ca)) != RC_OK)
+		return (rc == RC_NOMEM ? rc : RC_CORRUPT);
+	ca->created_ms = created_ms;
+	ca->active_ms = active_ms;
+	if (pub.len != SCHEME_POINT_BYTES ||
+	    memcmp(pub.p, ca->pub.compressed, SCHEME_POINT_BYTES) != 0)
+		rc = RC_CORRUPT;
+	else if (active_ms == 0)
+		buffer_put(&ca->pem, pem.p, pem.len);
+	else if (e3_ca_set_chain(ca, pem) != RC_OK)
+		rc = RC_UNSUPPORTED;
+	if (rc != RC_OK)
+		e3_ca_unref(&ca);
+	*out = ca;
+	return (rc);
+}
+
+static enum rc
+read_cas(struct scheme_crypto *c, const struct rpc_value *cas, size_t n,
+    const uint8_t *secrets, struct e3_app *a)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < n; i++)
+		if ((rc = read_ca(c, rpc_array_at(cas, i), secrets +
+		    i * SCHEME_SECRET_BYTES, &a->cas[i])) == RC_OK)
+			a->n_cas++;
+	return (rc);
+}
+
+/* Format 3 has CAs, no other has any.  SIZE_MAX: this is not so. */
+static size_t
+count_cas(const struct rpc_value *cas, enum rpc_record_format format)
+{
+	size_t n = rpc_array_len(cas);
+
+	if (format != RPC_RECORD_FORMAT_3)
+		return (cas == NULL ? 0 : SIZE_MAX);
+	return (n >= 1 && n <= E3_CAS_MAX ? n : SIZE_MAX);
+}
+
 /* The document to a snapshot whose private keys are there. */
 static enum rc
 read_document(struct scheme_crypto *c, const struct rpc_value *root,
     enum rpc_record_format format, const uint8_t *secrets, size_t n_secrets,
     struct e3_app **out)
 {
-	const struct rpc_value *pairs, *keys, *roles = NULL;
+	const struct rpc_value *pairs, *keys, *roles = NULL, *cas = NULL;
 	uint64_t created_ms;
+	size_t n_cas;
 	struct e3_app *a;
 	struct span name;
 	enum rc rc;
@@ -201,17 +298,21 @@ read_document(struct scheme_crypto *c, const struct rpc_value *root,
 	if (!rpc_unpack(root, RPC_WANT_BYTES("name", &name),
 	    RPC_WANT_U64("created_ms", &created_ms),
 	    RPC_WANT_LIST("pairs", &pairs), RPC_WANT_LIST("keys", &keys),
-	    RPC_MAY_VALUE("roles", &roles)) ||
+	    RPC_MAY_VALUE("roles", &roles), RPC_MAY_VALUE("cas", &cas)) ||
 	    (roles == NULL) != (format == RPC_RECORD_FORMAT_1) ||
-	    rpc_array_len(pairs) != n_secrets ||
+	    (n_cas = count_cas(cas, format)) > n_secrets ||
+	    rpc_array_len(pairs) != n_secrets - n_cas ||
 	    rpc_array_len(keys) > E3_API_KEYS_MAX)
 		return (RC_UNSUPPORTED);
+	n_secrets -= n_cas;
 	if ((rc = e3_app_new((unsigned)n_secrets,
 	    (unsigned)rpc_array_len(keys), &a)) != RC_OK)
 		return (rc);
 	memcpy(a->secrets, secrets, n_secrets * SCHEME_SECRET_BYTES);
 	a->created_ms = created_ms;
-	rc = read_pairs(c, pairs, a);
+	if ((rc = read_pairs(c, pairs, a)) == RC_OK)
+		rc = read_cas(c, cas, n_cas, secrets +
+		    n_secrets * SCHEME_SECRET_BYTES, a);
 	for (unsigned i = 0; rc == RC_OK && i < a->n_keys; i++)
 		if (!read_key(rpc_array_at(keys, i), format, &a->keys[i]))
 			rc = RC_UNSUPPORTED;

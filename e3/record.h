@@ -5,7 +5,8 @@
  *
  *   header (lib/rpc/sealed_record.h) | IV 12 | GCM(payload) | tag 16
  *   payload: u32 big-endian length of the document | document (MessagePack) |
- *            one 32-byte private key for each pair of the document, in order
+ *            one 32-byte private key for each pair of the document, in order,
+ *            then one for each egress CA
  *
  * Private keys stand outside the document so that they go from and to the
  * secure heap without ever lying in ordinary memory.
@@ -16,8 +17,8 @@
 #include "e3/app.h"
 #include "lib/scheme/ecies.h"
 
-/* Append the record of app (its id and version), in the newest format, to out;
- * also sets app->record_sha256.  RC_OK, RC_LIMIT (over RPC_RECORD_BYTES_MAX),
+/* Append the record of app (its id and version), in the oldest format that
+ * holds it (docs/records.md), to out; also sets app->record_sha256.  RC_OK, RC_LIMIT (over RPC_RECORD_BYTES_MAX),
  * RC_NOMEM. */
 enum rc e3_record_seal(struct scheme_crypto *, const uint8_t *root_key,
     struct e3_app *, struct buffer *out) must_check;

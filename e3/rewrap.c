@@ -28,8 +28,10 @@ rewrap_one(struct sched_job *job, void *crypto, size_t i,
 	if ((rc = rpc_rewrap_token_at(&w->msg, i, &text)) != RC_OK)
 		return (rc);
 	rc = e3_opening_open(&w->batch.opening, c, crypto, text, &o, cost);
-	/* Sealed without its role, it would be free of the role's policy. */
-	if (o.metadata.role.len != 0 && !rpc_policy_role_valid(o.metadata.role))
+	/* Sealed without its role, it would be free of the role's policy; and
+	 * the files that we write have none. */
+	if (o.metadata.role.len != 0 && (o.type == RPC_FIELD_FILE ||
+	    !rpc_policy_role_valid(o.metadata.role)))
 		o.status = RPC_OPEN_WRONG_APP_OR_CHANGED;
 	if (rc == RC_OK && o.status != RPC_OPEN_OK) {
 		rc = rpc_rewrapped_put_head(out, o.status, 0);

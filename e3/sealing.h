@@ -9,6 +9,7 @@
 #define RELAY_E3_SEALING_H
 
 #include "e3/engine.h"
+#include "lib/scheme/file.h"
 #include "lib/scheme/ready_pairs.h"
 #include "lib/scheme/token.h"
 
@@ -32,7 +33,8 @@ size_t e3_sealing_key_cost(const struct e3_sealing *);
 
 /*
  * Append [0, token]: how a sealed value stands in both replies.  sealed_s goes
- * in the metadata, with a valid role or none; 0: not known.
+ * in the metadata, with a valid role or none; 0: not known.  A file has no
+ * metadata: the caller has seen to it that there is no role.
  * RC_OK, RC_NOMEM, RC_LIMIT: longer than a frame.
  */
 enum rc e3_sealing_put(struct e3_sealing *, struct scheme_crypto *,

@@ -417,6 +417,9 @@ settings_wants(const struct settings *s, const struct privs *p,
 	if (!s->engine_only) {
 		listen_want(w, 0660, p->admin_gid, "control:%s/feed.sock",
 		    c->run_dir);
+		/* Workers, for callers of the key API; their keys decide. */
+		listen_want(w, 0660, p->map_gid,
+		    "control:%s/" CONF_FEED_WORKER_SOCKET, c->run_dir);
 		for (size_t i = 0; i < c->n_listens; i++)
 			listen_want(w, 0, 0, "%s", c->listens[i].address);
 	}

@@ -105,6 +105,9 @@ add_feed(struct birth *b, const struct master *m, const struct settings *s)
 	add_fd(b, "conf", s->relay_fd);
 	add_fd(b, "admin", control_socket(m, path));
 	free(path);
+	path = xasprintf("%s/" CONF_FEED_WORKER_SOCKET, s->relay->run_dir);
+	add_fd(b, "worker", control_socket(m, path));
+	free(path);
 }
 
 static int
@@ -203,6 +206,7 @@ add_engine_args(struct birth *b, const struct settings *s)
 	add_number(b, "--auth-cache-s", e3->auth_cache_s);
 	add_number(b, "--app-fields-per-s", e3->app_fields_per_s);
 	add_number(b, "--app-calls", e3->app_calls);
+	add_number(b, "--leaf-per-minute", e3->leaf_per_minute);
 	if (strcmp(e3->rpc_signatures, "all") == 0)
 		add_arg(b, "--sign-all");
 	add_log_level(b, s->relay->log_level);

@@ -44,6 +44,7 @@ find_or_add(struct meters *m, const char *owner, uint64_t now_ms)
 	memcpy(t->name, owner, n);
 	t->owner = t->name;
 	t->t_ms = now_ms;
+	t->credit = m->saved ? (int64_t)m->per_s * 1000 : 0;
 	return (tree_add(&m->all, t));
 }
 

@@ -10,6 +10,7 @@
 #ifndef RELAY_BASE_METER_H
 #define RELAY_BASE_METER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@
 struct meters {
 	unsigned	per_s;		/* 0: no limit */
 	unsigned	at_once;	/* of one owner; 0: no limit */
+	bool		saved;		/* who comes first has a second's saving */
 	struct tree	all;		/* owned: by owner; private to meter.c */
 };
 /* Zeroed, with its limits, is ready for use. */

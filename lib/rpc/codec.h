@@ -96,6 +96,7 @@ struct rpc_want {
 #define RPC_WANT_VALUE(k, out)	{ k, RPC_KIND_VALUE, false, { .value = (out) }, NULL }
 #define RPC_WANT_LIST(k, out)	{ k, RPC_KIND_LIST, false, { .value = (out) }, NULL }
 #define RPC_WANT_NAME(k, of, out) { k, RPC_KIND_NAME, false, { .index = (out) }, of }
+#define RPC_MAY_BOOL(k, out)	{ k, RPC_KIND_BOOL, true, { .flag = (out) }, NULL }
 #define RPC_MAY_U64(k, out)	{ k, RPC_KIND_U64, true, { .number = (out) }, NULL }
 #define RPC_MAY_BYTES(k, out)	{ k, RPC_KIND_BYTES, true, { .bytes = (out) }, NULL }
 #define RPC_MAY_VALUE(k, out)	{ k, RPC_KIND_VALUE, true, { .value = (out) }, NULL }

@@ -189,6 +189,14 @@ bool rpc_authenticated_allows(const struct rpc_authenticated *,
  *   role: [name, default_permit, [rule...]]
  *   rule: [permit, place: 0 any|1 relay|2 egress|3 api, [destination...],
  *         [address...], older_s]
+ * GetCA           {}                    -> {cas: [[id, state, sha256: bin32|nil,
+ *                   not_before_ms|nil, not_after_ms|nil, pem, active_ms|nil]...],
+ *                   anchors: PEM}
+ *   state: "pending" (pem is its request), "published", "signs", "old"
+ * IssueLeaf       {host, publicKey: SPKI DER} -> {chain: PEM, not_after_ms}
+ * CreateCA        {name?, permit?: [domain...], selfSigned?, days?} -> {ca: id,
+ *                   csr: PEM, certificate: PEM|nil, app, version, record: bin}
+ * InstallCA       {ca, chain: PEM, active_ms?} -> {version, record: bin}
  */
 
 #endif

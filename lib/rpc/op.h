@@ -38,6 +38,8 @@ enum rpc_op {
 	RPC_OP_DECRYPT,
 	RPC_OP_AUTHENTICATE,
 	RPC_OP_PUBLIC_KEYS,
+	RPC_OP_CREATE_TOKEN,
+	RPC_OP_INSPECT,
 	RPC_OP_CANCEL,
 	RPC_OP_LOAD_RECORDS,
 	RPC_OP_CHECKSUM,
@@ -60,6 +62,10 @@ enum rpc_op {
 	RPC_OP_DESTROY_KEY,
 	RPC_OP_SET_ROLES,
 	RPC_OP_REWRAP,
+	RPC_OP_GET_CA,
+	RPC_OP_ISSUE_LEAF,
+	RPC_OP_CREATE_CA,
+	RPC_OP_INSTALL_CA,
 	RPC_OPS			/* how many */
 };
 
@@ -111,6 +117,7 @@ enum rpc_status rpc_status_lookup(struct span name);
 #define RPC_REPLY_PIECE_BYTES	(256u << 10)
 #define RPC_SMALL_BYTES_MAX	4096u	/* body of a call that carries no list */
 #define RPC_ROLES_BYTES_MAX	(64u << 10)	/* body of SetRoles */
+#define RPC_CHAIN_BYTES_MAX	(16u << 10)	/* body of InstallCA: 4 certificates */
 #define RPC_VERSION		1
 
 #endif

@@ -43,11 +43,18 @@ be64_put(uint8_t out[8], uint64_t v)
 void
 rpc_record_head_write(struct buffer *b, const char *app, uint64_t version)
 {
+	rpc_record_head_write_as(b, RPC_RECORD_FORMAT_2, app, version);
+}
+
+void
+rpc_record_head_write_as(struct buffer *b, enum rpc_record_format format,
+    const char *app, uint64_t version)
+{
 	struct span id = span_of(app);
 	uint8_t start[2], end[8];
 
 	ensure(rpc_app_id_valid(id) && version != 0);
-	start[0] = RPC_RECORD_FORMAT_2;
+	start[0] = (uint8_t)format;
 	start[1] = (uint8_t)id.len;
 	be64_put(end, version);
 	buffer_put(b, magic, sizeof(magic));
@@ -65,7 +72,7 @@ rpc_record_head_read(struct span record, struct rpc_record_head *h)
 	memset(h, 0, sizeof(*h));
 	if (record.len < FIXED_BYTES || record.len > RPC_RECORD_BYTES_MAX ||
 	    memcmp(p, magic, sizeof(magic)) != 0 ||
-	    (p[4] != RPC_RECORD_FORMAT_1 && p[4] != RPC_RECORD_FORMAT_2))
+	    p[4] < RPC_RECORD_FORMAT_1 || p[4] > RPC_RECORD_FORMAT_3)
 		return (RC_SYNTAX);
 	h->format = (enum rpc_record_format)p[4];
 	id = (struct span){ record.p + 6, p[5] };

@@ -16,10 +16,13 @@
 #include "lib/base/string.h"
 
 #define RPC_APP_ID_BYTES		40	/* with the NUL */
+#define RPC_SYSTEM_APP			"app_system"	/* holds certificate keys */
 #define RPC_RECORD_BYTES_MAX		(1u << 20)
 
-/* What the sealed part holds; an older one is read, the newest is written. */
-enum rpc_record_format { RPC_RECORD_FORMAT_1 = 1, RPC_RECORD_FORMAT_2 = 2 };
+/* What the sealed part holds.  1 is read only; 3 is a record with egress CAs,
+ * 2 every other: an engine that knows no CAs reads all it can mean. */
+enum rpc_record_format { RPC_RECORD_FORMAT_1 = 1, RPC_RECORD_FORMAT_2 = 2,
+    RPC_RECORD_FORMAT_3 = 3 };
 
 struct rpc_record_head {
 	enum rpc_record_format	format;
@@ -28,9 +31,11 @@ struct rpc_record_head {
 	size_t			bytes;		/* of the header itself */
 };
 
-/* Of the newest format. */
+/* Of format 2. */
 void rpc_record_head_write(struct buffer *, const char *app,
     uint64_t version);
+void rpc_record_head_write_as(struct buffer *, enum rpc_record_format,
+    const char *app, uint64_t version);
 /* RC_OK, RC_SYNTAX (also for a format we do not know, and a record too short
  * to hold IV and tag). */
 enum rc rpc_record_head_read(struct span record, struct rpc_record_head *)

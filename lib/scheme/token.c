@@ -239,20 +239,31 @@ scheme_metadata_write(const struct scheme_metadata *m, uint8_t *out)
 }
 
 enum rc
+scheme_metadata_read(struct span map, struct scheme_metadata *m)
+{
+	uint64_t sealed_s = 0;
+
+	*m = (struct scheme_metadata){ .sealed_s = 0 };
+	if (!rpc_scan(map, RPC_MAY_BYTES("dr", &m->role),
+	    RPC_MAY_U64("et", &sealed_s)))
+		return (RC_SYNTAX);
+	m->sealed_s = sealed_s <= UINT32_MAX ? (uint32_t)sealed_s : 0;
+	return (RC_OK);
+}
+
+enum rc
 scheme_metadata_take(struct span *value, struct scheme_metadata *m)
 {
 	const uint8_t *p = (const uint8_t *)value->p;
-	uint64_t sealed_s = 0;
 	size_t n;
 
 	*m = (struct scheme_metadata){ .sealed_s = 0 };
 	if (value->len < 2)
 		return (RC_SYNTAX);
 	n = (size_t)p[0] | (size_t)p[1] << 8;
-	if (n > value->len - 2 || !rpc_scan(((struct span){ value->p + 2, n }),
-	    RPC_MAY_BYTES("dr", &m->role), RPC_MAY_U64("et", &sealed_s)))
+	if (n > value->len - 2 || scheme_metadata_read((struct span){
+	    value->p + 2, n }, m) != RC_OK)
 		return (RC_SYNTAX);
-	m->sealed_s = sealed_s <= UINT32_MAX ? (uint32_t)sealed_s : 0;
 	value->p += 2 + n;
 	value->len -= 2 + n;
 	return (RC_OK);

@@ -86,8 +86,11 @@ struct scheme_metadata {
 size_t scheme_metadata_len(struct span role);
 /* Write exactly that much: the role is a valid one, or empty. */
 void scheme_metadata_write(const struct scheme_metadata *, uint8_t *out);
-/* Take it off the front of an opened value.  It was made by whoever had the
- * public key, so it may be anything: RC_SYNTAX. */
+/* It was made by whoever had the public key, so it may be anything: RC_SYNTAX.
+ * The map alone, as files have it; */
+enum rc scheme_metadata_read(struct span map, struct scheme_metadata *)
+    must_check;
+/* or taken, with its length, off the front of an opened value. */
 enum rc scheme_metadata_take(struct span *value, struct scheme_metadata *)
     must_check;
 

@@ -45,7 +45,8 @@ try_format(struct scheme_crypto *crypto, enum rpc_record_format format,
 		ensure(e3_record_open(crypto, key, (struct span){
 		    buffer_data(&b), buffer_len(&b) }, &again) == RC_OK);
 		ensure(again->n_pairs == app->n_pairs &&
-		    again->n_keys == app->n_keys);
+		    again->n_keys == app->n_keys &&
+		    again->n_cas == app->n_cas);
 		ensure(buffer_len(&again->roles_bytes) ==
 		    buffer_len(&app->roles_bytes));
 		e3_app_unref(&again);
@@ -69,5 +70,6 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 		return (0);
 	try_format(crypto, RPC_RECORD_FORMAT_1, bytes);
 	try_format(crypto, RPC_RECORD_FORMAT_2, bytes);
+	try_format(crypto, RPC_RECORD_FORMAT_3, bytes);
 	return (0);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/object.h"
+#include "lib/rpc/credential.h"
 #include "lib/rpc/frame.h"
 #include "lib/rpc/message.h"
 
@@ -66,6 +67,41 @@ read_rewrap(const struct rpc_value *body, struct span payload)
 	for (size_t i = 0; i <= r.n_tokens; i++)
 		if (rpc_rewrap_token_at(&r, i, &token) == RC_OK)
 			inside(token, payload);
+}
+
+static void
+read_credential(const struct rpc_value *body, struct span payload)
+{
+	struct rpc_create_token t;
+	struct rpc_credential c;
+
+	if (rpc_credential_read(body, &c) == RC_OK) {
+		inside(c.secret, payload);
+		inside(c.app, payload);
+		inside(c.key, payload);
+		inside(c.payload_hash, payload);
+	}
+	if (rpc_create_token_read(body, &t) == RC_OK) {
+		inside(t.app, payload);
+		inside(t.action, payload);
+		inside(t.payload_hash, payload);
+	}
+}
+
+static void
+read_small_reply(const struct rpc_value *body, struct span payload)
+{
+	struct rpc_created_token t;
+	struct rpc_inspected s;
+
+	if (rpc_created_token_read(body, &t) == RC_OK) {
+		inside(t.token, payload);
+		inside(t.id, payload);
+	}
+	if (rpc_inspected_read(body, &s) == RC_OK) {
+		inside(s.role, payload);
+		inside(s.fingerprint, payload);
+	}
 }
 
 static void
@@ -153,11 +189,13 @@ read_payload(struct span payload)
 		read_encrypt(call.body, payload);
 		read_decrypt(call.body, payload);
 		read_rewrap(call.body, payload);
+		read_credential(call.body, payload);
 		write_again(&call);
 		rpc_call_frame_fini(&call);
 	}
 	if (rpc_reply_frame_read(&reply, payload) == RC_OK) {
 		read_results(reply.body, payload);
+		read_small_reply(reply.body, payload);
 		rpc_reply_frame_fini(&reply);
 	}
 }

@@ -134,6 +134,7 @@ test_an_empty_engine_file_gives_every_default(void **state)
 	assert_int_equal(c->auth_cache_s, 5);
 	assert_int_equal(c->app_fields_per_s, 0);
 	assert_int_equal(c->app_calls, 2048);
+	assert_int_equal(c->leaf_per_minute, 600);
 	assert_string_equal(c->rpc_signatures, "changes");
 	assert_string_equal(c->announce, "");
 	assert_string_equal(c->statistics_file, "");
@@ -187,6 +188,74 @@ test_a_whole_file(void **state)
 	assert_int_equal(c->log_level, LOG_DEBUG);
 	assert_string_equal(c->engine_conf, "");
 	assert_false(c->seccomp);
+	conf_free(&c);
+}
+
+/* No ingress is needed, and no certificate where no TLS begins. */
+static void
+test_every_kind_of_listener(void **state)
+{
+	struct conf *c = good(
+	    "listen \"egress-plain\" { address = \"0.0.0.0:1\" }\n"
+	    "listen \"api\" { address = { \"127.9.0.1:2\", \"[::1]:2\",\n"
+	    "    \"[::ffff:127.0.0.1]:3\" } }\n"
+	    "listen \"ca\" { address = \"[::]:4\" }\n");
+
+	(void)state;
+	assert_int_equal(c->n_listens, 5);
+	assert_int_equal(c->listens[0].kind, CONF_LISTEN_EGRESS_PLAIN);
+	assert_int_equal(c->listens[1].kind, CONF_LISTEN_API);
+	assert_int_equal(c->listens[3].kind, CONF_LISTEN_API);
+	assert_int_equal(c->listens[4].kind, CONF_LISTEN_CA);
+	conf_free(&c);
+	c = good("allow_plain_api = true\n"
+	    "listen \"api\" { address = \"0.0.0.0:2\" }\n"
+	    "listen \"egress\" { address = \"0.0.0.0:3\" }\n"
+	    "listen \"egress-strict\" { address = \"0.0.0.0:4\" }\n"
+	    "listen \"api-tls\" { address = \"0.0.0.0:5\" }\n"
+	    "certificate d { chain = c key = k }\n");
+	assert_int_equal(c->n_listens, 4);
+	assert_int_equal(c->listens[0].kind, CONF_LISTEN_API);
+	assert_int_equal(c->listens[1].kind, CONF_LISTEN_EGRESS);
+	assert_int_equal(c->listens[2].kind, CONF_LISTEN_EGRESS_STRICT);
+	assert_int_equal(c->listens[3].kind, CONF_LISTEN_API_TLS);
+	assert_string_equal(conf_listen_name(CONF_LISTEN_API_TLS), "api-tls");
+	assert_true(conf_listen_is_tls(CONF_LISTEN_API_TLS));
+	assert_false(conf_listen_is_tls(CONF_LISTEN_CA));
+	conf_free(&c);
+}
+
+static void
+test_egress_options(void **state)
+{
+	struct conf *c = good("");
+
+	(void)state;
+	assert_false(c->egress_default_deny);
+	assert_false(c->egress_internal);
+	assert_false(c->egress_plain_http);
+	assert_false(c->egress_open_headers);
+	assert_false(c->egress_open_query);
+	assert_false(c->allow_plain_api);
+	assert_int_equal(c->n_egress_pass_through, 0);
+	assert_int_equal(c->leaf_cache_size, 1024);
+	assert_int_equal(c->leaf_quota_per_minute, 30);
+	assert_int_equal(c->auth_failures_per_minute, 60);
+	assert_int_equal(c->outbound_poll_s, 5);
+	assert_string_equal(c->relay_domain, "relay.test");
+	assert_int_equal(c->max_file_bytes, 25u << 20);
+	assert_int_equal(c->max_token_bytes, 1u << 20);
+	conf_free(&c);
+	c = good("egress_default = deny\negress_internal = true\n"
+	    "egress_pass_through = { \"Pin.Test\", \"*.Pins.Test\", \"::1\" }\n");
+	assert_true(c->egress_default_deny);
+	assert_true(c->egress_internal);
+	assert_int_equal(c->n_egress_pass_through, 3);
+	assert_string_equal(c->egress_pass_through[0], "pin.test");
+	assert_string_equal(c->egress_pass_through[1], "*.pins.test");
+	conf_free(&c);
+	c = good("egress_default = allow\n");
+	assert_false(c->egress_default_deny);
 	conf_free(&c);
 }
 
@@ -315,9 +384,33 @@ test_messages_name_file_line_and_option(void **state)
 		    "/x/relay.conf:2: option 'redis': not host:port" },
 		{ "listen \"ingress\" {\n\taddress = \"a.test:443\"\n}\n",
 		    "/x/relay.conf:2: option 'address': not an IP address" },
-		{ "listen \"egress\" { address = \"127.0.0.1:1\" }\n",
-		    "/x/relay.conf: listen \"egress\": only \"ingress\" is "
-		    "available in this version" },
+		{ "listen \"egres\" { address = \"127.0.0.1:1\" }\n",
+		    "/x/relay.conf: listen \"egres\": not one of ingress, "
+		    "egress, egress-plain, egress-strict, api, api-tls and ca" },
+		{ "listen \"api\" { address = \"127.0.0.1:1\" }\n"
+		    "listen \"egress-strict\" { address = \"127.0.0.1:2\" }\n",
+		    "/x/relay.conf: listen \"egress-strict\" needs a certificate "
+		    "section" },
+		{ "listen \"ca\" { }\n", "/x/relay.conf: listen \"ca\": "
+		    "address is missing" },
+		{ "listen \"api\" { address = \"0.0.0.0:80\" }\n",
+		    "/x/relay.conf: listen \"api\": 0.0.0.0:80 is not a "
+		    "loopback address: use \"api-tls\", or set "
+		    "allow_plain_api" },
+		{ "listen \"api\" { address = \"[::]:80\" }\n",
+		    "/x/relay.conf: listen \"api\": [::]:80 is not a "
+		    "loopback address: use \"api-tls\", or set "
+		    "allow_plain_api" },
+		{ "listen \"api\" { address = \"127.0.0.1:80\" }\n"
+		    "listen \"ca\" { address = \"127.0.0.1:80\" }\n",
+		    "/x/relay.conf: address 127.0.0.1:80 is listened on twice" },
+		{ "egress_default = some\n", "/x/relay.conf:1: option "
+		    "'egress_default': must be allow or deny" },
+		{ "egress_default = \"\"\n", "/x/relay.conf:1: option "
+		    "'egress_default': must be allow or deny" },
+		{ "egress_pass_through = { \"a.test\", \"a b\" }\n",
+		    "/x/relay.conf:1: option 'egress_pass_through': not a "
+		    "server name" },
 		{ "listen \"ingress\" { }\n", "/x/relay.conf: listen "
 		    "\"ingress\": address is missing" },
 		{ "listen \"ingress\" { address = \"127.0.0.1:1\" }\n",
@@ -530,6 +623,8 @@ main(void)
 		cmocka_unit_test(test_an_empty_engine_file_gives_every_default),
 		cmocka_unit_test(test_a_whole_file),
 		cmocka_unit_test(test_one_listen_address_needs_no_list),
+		cmocka_unit_test(test_every_kind_of_listener),
+		cmocka_unit_test(test_egress_options),
 		cmocka_unit_test(test_an_empty_list_is_not_the_default),
 		cmocka_unit_test(test_a_credential_is_not_a_path),
 		cmocka_unit_test(test_every_bound),

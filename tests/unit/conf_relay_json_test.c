@@ -133,6 +133,9 @@ static const struct fault_case wrong[] = {
 	BAD(RELAY("\"onMismatch\":{\"request\":\"reject\",\"request\":"
 	    "\"forward\"}"), "onMismatch.request", "duplicate field"),
 	BAD(RELAY("\"onUndecryptable\":null"), "onUndecryptable", STRING),
+	BAD(RELAY("\"internal\":\"true\""), "internal",
+	    "must be true or false"),
+	BAD(RELAY("\"internal\":null"), "internal", "must be true or false"),
 	BAD(RELAY("\"authentication\":\"\""), "authentication",
 	    "must be one of: api-key"),
 	BAD(RELAY("\"authentication\":\"basic\""), "authentication",
@@ -282,6 +285,28 @@ test_defaults(void **state)
 	assert_int_equal(relay->n_routes, 0);
 	relay_unref(&relay);
 	assert_null(relay);
+}
+
+static void
+test_internal(void **state)
+{
+	static const struct {
+		const char	*json;
+		bool		guarded;
+	} cases[] = {
+		{ ROUTES("[]"), false },
+		{ RELAY("\"internal\":true"), false },
+		{ RELAY("\"internal\":false"), true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct relay *relay = parse(cases[i].json);
+
+		assert_int_equal(relay->guarded, cases[i].guarded);
+		assert_false(relay->internal);
+		relay_unref(&relay);
+	}
 }
 
 static void
@@ -492,6 +517,7 @@ main(void)
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_internal),
 		cmocka_unit_test(test_everything_carried_out),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_methods_and_ids),

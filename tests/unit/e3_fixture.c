@@ -81,6 +81,7 @@ fixture_stop(struct fixture *f)
 	scheme_ready_pairs_free(&f->engine.pairs);
 	scheme_p256_tables_free(&f->engine.tables);
 	meters_fini(&f->engine.meters);
+	meters_fini(&f->engine.leaf_meters);
 	e3_keyring_free(&f->engine.keyring);
 	scheme_crypto_free(&f->engine.crypto);
 	loop_free(&f->loop);

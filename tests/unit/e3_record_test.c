@@ -300,6 +300,7 @@ test_formats(void **state)
 		{ 2, PAIRS, { R, R }, N, 2, 6, 9, "\x90", RC_OK },
 		{ 2, PAIRS, { R, S, O }, { 4, 9, 90 }, 3, 6, 9, "\x90", RC_OK },
 		{ 2, PAIRS, { S, S }, N, 2, 6, 0, "\x90", RC_UNSUPPORTED },
+		{ 3, PAIRS, { S, S }, N, 2, 6, -1, "\x90", RC_UNSUPPORTED },
 		{ 2, PAIRS, { S, S }, N, 2, 5, 0, "\x90", RC_UNSUPPORTED },
 		{ 2, PAIRS, { S, S }, N, 2, 6, -1, NULL, RC_UNSUPPORTED },
 		{ 2, PAIRS, { S, S }, N, 2, 6, -1, "\xc0", RC_UNSUPPORTED },

@@ -81,6 +81,21 @@ test_silence_saves_a_second_and_no_more(void **state)
 	meters_fini(&m);
 }
 
+/* Who comes first may be given the saving of a second at once. */
+static void
+test_a_new_owner_with_a_saving(void **state)
+{
+	struct meters m = { .per_s = 10, .saved = true };
+	unsigned n = 0;
+
+	(void)state;
+	while (once(&m, "a", 1, 5) == OK)
+		n++;
+	assert_int_equal(n, 11);
+	assert_int_equal(once(&m, "b", 1, 5), OK);
+	meters_fini(&m);
+}
+
 /* However long it takes: the largest call at the lowest rate. */
 static void
 test_a_long_debt_is_paid_by_silence(void **state)
@@ -123,6 +138,7 @@ main(void)
 		cmocka_unit_test(test_silence_saves_a_second_and_no_more),
 		cmocka_unit_test(test_a_long_debt_is_paid_by_silence),
 		cmocka_unit_test(test_uses_at_once),
+		cmocka_unit_test(test_a_new_owner_with_a_saving),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

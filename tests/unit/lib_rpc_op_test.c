@@ -75,6 +75,10 @@ test_permissions(void **state)
 		    RPC_SMALL_BYTES_MAX },
 		{ "PublicKeys", RPC_ROLE_WORKER, false,
 		    RPC_SMALL_BYTES_MAX },
+		{ "CreateToken", RPC_ROLE_WORKER, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "Inspect", RPC_ROLE_WORKER, false,
+		    RPC_FRAME_BYTES_MAX },
 		{ "Cancel", RPC_ROLE_ANY, true,
 		    RPC_SMALL_BYTES_MAX },
 		{ "LoadRecords", RPC_ROLE_HELPER, true,
@@ -119,6 +123,14 @@ test_permissions(void **state)
 		    RPC_ROLES_BYTES_MAX },
 		{ "Rewrap", RPC_ROLE_ADMIN, false,
 		    RPC_FRAME_BYTES_MAX },
+		{ "GetCA", RPC_ROLE_ANY, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "IssueLeaf", RPC_ROLE_WORKER, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "CreateCA", RPC_ROLE_ADMIN, false,
+		    RPC_SMALL_BYTES_MAX },
+		{ "InstallCA", RPC_ROLE_ADMIN, false,
+		    RPC_CHAIN_BYTES_MAX },
 	};
 
 	(void)state;

@@ -67,6 +67,9 @@ test_header_bytes(void **state)
 	rpc_record_head_write(&b, "app_ab", 258);
 	assert_int_equal(buffer_len(&b), sizeof(want) - 1);
 	assert_memory_equal(buffer_data(&b), want, sizeof(want) - 1);
+	buffer_clear(&b);
+	rpc_record_head_write_as(&b, RPC_RECORD_FORMAT_3, "app_ab", 258);
+	assert_int_equal(buffer_data(&b)[4], 3);
 	buffer_fini(&b);
 }
 
@@ -77,7 +80,7 @@ test_header_refused(void **state)
 #define V1	"\0\0\0\0\0\0\0\x01"
 	static const struct span cases[] = {
 		SPAN_LIT("RLYX\x01\x06" "app_ab" V1 TAIL),
-		SPAN_LIT("RLYR\x03\x06" "app_ab" V1 TAIL),
+		SPAN_LIT("RLYR\x04\x06" "app_ab" V1 TAIL),
 		SPAN_LIT("RLYR\x00\x06" "app_ab" V1 TAIL),
 		SPAN_LIT("RLYR\x82\x06" "app_ab" V1 TAIL),
 		SPAN_LIT("RLYR\x01\x06" "app_ab" "\0\0\0\0\0\0\0\0" TAIL),
@@ -103,6 +106,9 @@ test_header_refused(void **state)
 	large[4] = 2;
 	assert_int_equal(read_copy(large, RPC_RECORD_BYTES_MAX, &h), RC_OK);
 	assert_int_equal(h.format, RPC_RECORD_FORMAT_2);
+	large[4] = 3;
+	assert_int_equal(read_copy(large, RPC_RECORD_BYTES_MAX, &h), RC_OK);
+	assert_int_equal(h.format, RPC_RECORD_FORMAT_3);
 	assert_int_equal(read_copy(large, RPC_RECORD_BYTES_MAX + 1, &h),
 	    RC_SYNTAX);
 	free(large);
