@@ -180,18 +180,24 @@ tell(const char *who, const char *path, enum rc rc)
 }
 
 enum ctl_exit
-control_want(const char *who, const char *path, const char *verb,
-    struct span text, int pass_fd, unsigned timeout_ms, const char *want,
+control_get(const char *who, const char *path, const char *verb,
+    struct span text, int pass_fd, unsigned timeout_ms,
     struct control_answer *answer)
 {
-	struct span said;
 	enum rc rc;
 
 	rc = control_ask(path, verb, text, pass_fd, timeout_ms, answer);
-	if (rc != RC_OK) {
-		tell(who, path, rc);
-		return (CTL_FAILED);
-	}
+	if (rc == RC_OK)
+		return (CTL_DONE);
+	tell(who, path, rc);
+	return (CTL_FAILED);
+}
+
+enum ctl_exit
+control_check(struct control_answer *answer, const char *want)
+{
+	struct span said;
+
 	if (control_answer_is(answer, want))
 		return (CTL_DONE);
 	said = control_answer_text(answer);
@@ -200,4 +206,15 @@ control_want(const char *who, const char *path, const char *verb,
 	ctl_error("%.*s", (int)said.len, said.p);
 	control_answer_fini(answer);
 	return (CTL_FAILED);
+}
+
+enum ctl_exit
+control_want(const char *who, const char *path, const char *verb,
+    struct span text, int pass_fd, unsigned timeout_ms, const char *want,
+    struct control_answer *answer)
+{
+	enum ctl_exit status;
+
+	status = control_get(who, path, verb, text, pass_fd, timeout_ms, answer);
+	return (status != CTL_DONE ? status : control_check(answer, want));
 }

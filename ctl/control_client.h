@@ -38,6 +38,14 @@ enum ctl_exit control_want(const char *who, const char *path,
     const char *verb, struct span text, int pass_fd, unsigned timeout_ms,
     const char *want, struct control_answer *answer) must_check;
 
+/* The two halves of it: any answer (CTL_FAILED: told that there is none); and
+ * whether it is `want` (else told, and empty). */
+enum ctl_exit control_get(const char *who, const char *path, const char *verb,
+    struct span text, int pass_fd, unsigned timeout_ms,
+    struct control_answer *answer) must_check;
+enum ctl_exit control_check(struct control_answer *, const char *want)
+    must_check;
+
 #define CONTROL_TIMEOUT_MS	10000	/* what needs no work but an answer */
 
 #endif

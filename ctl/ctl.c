@@ -17,6 +17,14 @@
 #include "lib/base/object.h"
 
 static const char *consequence;		/* a literal, or NULL */
+#define CAUGHT_BYTES	1024		/* one line for a table */
+static struct buffer *errors;		/* borrowed; NULL: stderr */
+
+void
+ctl_error_into(struct buffer *b)
+{
+	errors = b;
+}
 
 void
 ctl_error_means(const char *text)
@@ -27,13 +35,20 @@ ctl_error_means(const char *text)
 void
 ctl_error(const char *fmt, ...)
 {
+	char text[CAUGHT_BYTES];
 	va_list ap;
 
-	(void)fputs("relayctl: ", stderr);
 	va_start(ap, fmt);
-	(void)vfprintf(stderr, fmt, ap);
+	if (errors != NULL) {
+		(void)vsnprintf(text, sizeof(text), fmt, ap);
+		buffer_printf(errors, "%s\n", text);
+	} else {
+		(void)fputs("relayctl: ", stderr);
+		(void)vfprintf(stderr, fmt, ap);
+		(void)fprintf(stderr, "%s\n",
+		    consequence == NULL ? "" : consequence);
+	}
 	va_end(ap);
-	(void)fprintf(stderr, "%s\n", consequence == NULL ? "" : consequence);
 }
 
 enum ctl_exit

@@ -27,6 +27,8 @@ struct ctl {
 	const char	*conf_path;	/* borrowed: argv or environment */
 	bool		json;
 	struct args	args;		/* of the command */
+	char *const	*command;	/* view of argv, NULL at its end: what
+					   `run` runs */
 	struct conf	*conf;		/* owned; NULL until ctl_conf */
 	struct conf_e3	*conf_e3;	/* owned; NULL until ctl_conf_e3 */
 };
@@ -34,6 +36,10 @@ struct ctl {
 /* "relayctl: ..." on stderr. */
 void ctl_error(const char *fmt, ...)
     __attribute__((__format__(__printf__, 1, 2)));
+
+/* Errors from here on are appended to this buffer, without the name in front
+ * and with a newline behind each; NULL: to stderr again. */
+void ctl_error_into(struct buffer *);
 
 /* What every error from here on means for the user, appended to its line, e.g.
  * "; nothing was created"; a literal, or NULL. */
@@ -83,14 +89,19 @@ enum ctl_exit ctl_print_line(struct span) must_check;
 typedef enum ctl_exit ctl_command(struct ctl *);
 ctl_command ctl_init, ctl_check, ctl_explain, ctl_select;
 ctl_command ctl_relay_put, ctl_relay_get, ctl_relay_list, ctl_relay_rm;
+ctl_command ctl_egress_allow, ctl_egress_deny, ctl_egress_list;
+ctl_command ctl_egress_set, ctl_egress_clear;
 ctl_command ctl_app_create, ctl_app_list;
 ctl_command ctl_app_rotate, ctl_app_pairs, ctl_app_activate, ctl_app_retire;
 ctl_command ctl_app_destroy;
 ctl_command ctl_key_create, ctl_key_list, ctl_key_revoke;
 ctl_command ctl_role_put, ctl_role_list, ctl_role_get, ctl_role_rm;
 ctl_command ctl_encrypt, ctl_decrypt, ctl_rewrap;
+ctl_command ctl_ca_create, ctl_ca_sign, ctl_ca_install, ctl_ca_rotate;
+ctl_command ctl_ca_show;
 ctl_command ctl_root_rotate, ctl_link_renew, ctl_link_revoke;
 ctl_command ctl_backup, ctl_restore;
 ctl_command ctl_status, ctl_reload, ctl_sync;
+ctl_command ctl_run, ctl_doctor;
 
 #endif

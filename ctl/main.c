@@ -24,7 +24,7 @@ struct command {
 	size_t		max_operands;
 	const char	*synopsis;	/* behind the words */
 	const char	*does;
-	struct args_flag flags[6];	/* its own; a NULL name ends them */
+	struct args_flag flags[13];	/* its own; a NULL name ends them */
 };
 
 static const struct command commands[] = {
@@ -47,6 +47,19 @@ static const struct command commands[] = {
 	{ "relay", "list", ctl_relay_list, 0, 0, "", "list relays", { { 0 } } },
 	{ "relay", "rm", ctl_relay_rm, 1, 1, "HOST", "remove a host's relay",
 	    { { 0 } } },
+	{ "egress", "allow", ctl_egress_allow, 2, 2,
+	    "APP HOST[:PORT] [--method M]... [--path P]... [--internal]",
+	    "let an app reach a destination, and those in its list alone",
+	    { { "method", 0, ARGS_VALUE }, { "path", 0, ARGS_VALUE },
+	    { "internal", 0, ARGS_NO_VALUE } } },
+	{ "egress", "deny", ctl_egress_deny, 2, 2, "APP HOST[:PORT]",
+	    "take a destination off an app's list", { { 0 } } },
+	{ "egress", "list", ctl_egress_list, 0, 1, "[APP]",
+	    "list apps with a record, or an app's destinations", { { 0 } } },
+	{ "egress", "set", ctl_egress_set, 1, 2, "APP [FILE|-]",
+	    "set an app's egress record", { { 0 } } },
+	{ "egress", "clear", ctl_egress_clear, 1, 1, "APP",
+	    "remove an app's egress record", { { 0 } } },
 	{ "app", "create", ctl_app_create, 0, 1, "[NAME]",
 	    "create an app; prints its id", { { 0 } } },
 	{ "app", "list", ctl_app_list, 0, 0, "", "list apps", { { 0 } } },
@@ -66,7 +79,8 @@ static const struct command commands[] = {
 	    { { "yes", 0, ARGS_NO_VALUE } } },
 	{ "key", "create", ctl_key_create, 1, 1,
 	    "APP [--scope S]... [--expires WHEN]",
-	    "create an API key; prints its secret, once",
+	    "create an API key; prints its secret, once.  S: relay, egress, "
+	    "api:encrypt, api:decrypt, api:token, api:inspect, api:keys, manage",
 	    { { "scope", 0, ARGS_VALUE }, { "expires", 0, ARGS_VALUE } } },
 	{ "key", "list", ctl_key_list, 1, 1, "APP", "list API keys", { { 0 } } },
 	{ "key", "revoke", ctl_key_revoke, 2, 2, "APP KEY [--timeout SECONDS]",
@@ -115,6 +129,33 @@ static const struct command commands[] = {
 	    "ROLE [--name NAME] [--link-dir DIR]",
 	    "a new link certificate, good for a year",
 	    { { "name", 0, ARGS_VALUE }, { "link-dir", 0, ARGS_VALUE } } },
+	{ "ca", "create", ctl_ca_create, 0, 0,
+	    "[--name N] [--permit DOMAIN]... [--self-signed] [--days N] "
+	    "[--out FILE]",
+	    "make an egress CA in the engine; prints its request",
+	    { { "name", 0, ARGS_VALUE }, { "permit", 0, ARGS_VALUE },
+	    { "self-signed", 0, ARGS_NO_VALUE }, { "days", 0, ARGS_VALUE },
+	    { "out", 0, ARGS_VALUE }, { "timeout", 0, ARGS_VALUE } } },
+	{ "ca", "sign", ctl_ca_sign, 1, 1,
+	    "CSR|- --root-cert FILE --root-key FILE [--days N] [--out FILE]",
+	    "sign a request with your own root",
+	    { { "root-cert", 0, ARGS_VALUE }, { "root-key", 0, ARGS_VALUE },
+	    { "days", 0, ARGS_VALUE }, { "out", 0, ARGS_VALUE } } },
+	{ "ca", "install", ctl_ca_install, 1, 1,
+	    "FILE|- [--at DATE|+DURATION] [--timeout SECONDS]",
+	    "give an egress CA its certificate, and a date to sign from",
+	    { { "at", 0, ARGS_VALUE }, { "timeout", 0, ARGS_VALUE } } },
+	{ "ca", "rotate", ctl_ca_rotate, 0, 0,
+	    "[--at DATE|+DURATION] [--name N] [--permit DOMAIN]... "
+	    "[--self-signed] [--days N] [--out FILE]",
+	    "the next egress CA, made like the one that signs",
+	    { { "at", 0, ARGS_VALUE }, { "name", 0, ARGS_VALUE },
+	    { "permit", 0, ARGS_VALUE }, { "self-signed", 0, ARGS_NO_VALUE },
+	    { "days", 0, ARGS_VALUE }, { "out", 0, ARGS_VALUE },
+	    { "timeout", 0, ARGS_VALUE } } },
+	{ "ca", "show", ctl_ca_show, 0, 0, "[--json|--pem]",
+	    "egress CAs; --pem: what clients must trust",
+	    { { "pem", 0, ARGS_NO_VALUE } } },
 	{ "link", "revoke", ctl_link_revoke, 1, 1,
 	    "SERIAL|FILE [--link-dir DIR]",
 	    "refuse a link certificate from the next reload on",
@@ -128,13 +169,33 @@ static const struct command commands[] = {
 	{ "sync", NULL, ctl_sync, 0, 0, "[--accept]",
 	    "compare with Redis; accept a large removal",
 	    { { "accept", 0, ARGS_NO_VALUE } } },
+	{ "run", NULL, ctl_run, 0, 0,
+	    "[--tls | --plain] [--key-file FILE | --key KEY] [--app APP] "
+	    "[--egress URL] [--ca FILE] [--api URL] [--ca-url URL] "
+	    "[--no-proxy LIST] [--sdk node|python|php|go] [--] COMMAND...",
+	    "run a command whose https requests go through egress",
+	    { { "tls", 0, ARGS_NO_VALUE }, { "plain", 0, ARGS_NO_VALUE },
+	    { "key", 0, ARGS_VALUE }, { "key-file", 0, ARGS_VALUE },
+	    { "app", 0, ARGS_VALUE }, { "egress", 0, ARGS_VALUE },
+	    { "ca", 0, ARGS_VALUE }, { "api", 0, ARGS_VALUE },
+	    { "ca-url", 0, ARGS_VALUE }, { "no-proxy", 0, ARGS_VALUE },
+	    { "sdk", 0, ARGS_VALUE } } },
+	{ "doctor", NULL, ctl_doctor, 0, 0,
+	    "[--host HOST[:PORT]] [--path PATH] [--key-file FILE | --key KEY] "
+	    "[--app APP] [--egress URL] [--ca FILE] [--api URL] [--ca-url URL]",
+	    "try the way through egress, layer by layer",
+	    { { "host", 0, ARGS_VALUE }, { "path", 0, ARGS_VALUE },
+	    { "key", 0, ARGS_VALUE }, { "key-file", 0, ARGS_VALUE },
+	    { "app", 0, ARGS_VALUE }, { "egress", 0, ARGS_VALUE },
+	    { "ca", 0, ARGS_VALUE }, { "api", 0, ARGS_VALUE },
+	    { "ca-url", 0, ARGS_VALUE } } },
 };
 #define N_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
 
 /* Words of later versions: refused by name, so that nobody searches for a
  * typing error. */
 static const char *const later_nouns[] = {
-	"cert", "ca", "egress", "health", "top", "run", "doctor",
+	"cert", "health", "top",
 };
 
 static const struct args_flag global_flags[] = {
@@ -149,7 +210,7 @@ static const struct args_flag global_flags[] = {
 static void
 print_command(FILE *to, const struct command *c)
 {
-	char words[96];
+	char words[320];
 	int n = snprintf(words, sizeof(words), "%s%s%s%s%s", c->noun,
 	    c->verb == NULL ? "" : " ", c->verb == NULL ? "" : c->verb,
 	    c->synopsis[0] == '\0' ? "" : " ", c->synopsis);
@@ -231,6 +292,13 @@ take_globals(struct ctl *ctl, const struct args *args)
 	}
 }
 
+/* From its first operand on, words are another command's, options too. */
+static bool
+passes_on(const struct command *c)
+{
+	return (c->run == ctl_run);
+}
+
 static enum ctl_exit
 run_command(struct ctl *ctl, const struct command *c, int argc,
     char *const *argv)
@@ -242,18 +310,20 @@ run_command(struct ctl *ctl, const struct command *c, int argc,
 	int used;
 
 	join_flags(c, flags);
-	if (args_parse(&ctl->args, flags, argc, argv, false, &used, why,
+	if (args_parse(&ctl->args, flags, argc, argv, passes_on(c), &used, why,
 	    sizeof(why)) != RC_OK) {
 		ctl_error("%s", why);
 		return (CTL_USAGE);
 	}
 	take_globals(ctl, &ctl->args);
+	ctl->command = argv + used;
 	if (args_has(&ctl->args, "help")) {
 		print_command(stdout, c);
 		return (CTL_DONE);
 	}
 	if (ctl->args.n_operands < c->min_operands ||
-	    ctl->args.n_operands > c->max_operands) {
+	    ctl->args.n_operands > c->max_operands ||
+	    (passes_on(c) && ctl->command[0] == NULL)) {
 		ctl_error("usage: relayctl %s%s%s %s", c->noun,
 		    c->verb == NULL ? "" : " ", c->verb == NULL ? "" : c->verb,
 		    c->synopsis);

@@ -46,6 +46,12 @@ take_reply(void *arg, const struct rpc_value *body)
 	if (rpc_get_bytes(rpc_map_get(body, "secret"), &s))
 		buffer_put(&out->secret, s.p, s.len);
 	take_pairs(out, rpc_map_get(body, "pairs"));
+	if (rpc_get_bytes(rpc_map_get(body, "ca"), &s))
+		(void)span_copy(s, out->ca, sizeof(out->ca));
+	if (rpc_get_bytes(rpc_map_get(body, "csr"), &s))
+		buffer_put(&out->request, s.p, s.len);
+	if (rpc_get_bytes(rpc_map_get(body, "certificate"), &s))
+		buffer_put(&out->certificate, s.p, s.len);
 	/* Too long for a record: it stays empty, and reply_fits says no. */
 	if (rpc_get_bytes(rpc_map_get(body, "record"), &s) &&
 	    buffer_append(&out->record, s.p, s.len) != RC_OK)
@@ -66,6 +72,8 @@ reply_fits(enum rpc_op op, const char *app, const struct record_commit *r)
 		return (false);
 	if (op == RPC_OP_ROTATE_KEYS)
 		return (r->n_pairs != 0);
+	if (op == RPC_OP_CREATE_CA)
+		return (r->ca[0] != '\0' && buffer_len(&r->request) != 0);
 	return (op != RPC_OP_CREATE_KEY ||
 	    (r->key[0] != '\0' && buffer_len(&r->secret) != 0));
 }
@@ -77,6 +85,8 @@ reset(struct record_commit *r, const char *app)
 	memset(r, 0, sizeof(*r));
 	buffer_init(&r->record, RPC_RECORD_BYTES_MAX, false);
 	buffer_init(&r->secret, 0, true);
+	buffer_init(&r->request, 0, false);
+	buffer_init(&r->certificate, 0, false);
 	if (app != NULL)
 		(void)snprintf(r->app, sizeof(r->app), "%s", app);
 }
@@ -217,6 +227,8 @@ record_commit_fini(struct record_commit *r)
 {
 	buffer_fini(&r->record);
 	buffer_fini(&r->secret);
+	buffer_fini(&r->request);
+	buffer_fini(&r->certificate);
 }
 
 enum ctl_exit

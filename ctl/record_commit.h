@@ -23,6 +23,9 @@ struct record_commit {
 	struct buffer	secret;			/* CreateKey only; sensitive */
 	char		pairs[RECORD_PAIRS_MAX][RPC_APP_ID_BYTES];
 	size_t		n_pairs;		/* RotateKeys only */
+	char		ca[RPC_APP_ID_BYTES];	/* CreateCA only, as below */
+	struct buffer	request;		/* PEM */
+	struct buffer	certificate;		/* PEM; empty: not asked for */
 };
 
 /*

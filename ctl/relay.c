@@ -1,19 +1,12 @@
 /* ctl/relay.c - `relay put|get|list|rm`, through the feed's control socket. */
-#include <limits.h>
-#include <unistd.h>
-
 #include "conf/relay_json.h"
-#include "ctl/control_client.h"
 #include "ctl/ctl.h"
+#include "ctl/feed_client.h"
 #include "ctl/relay_fault.h"
 #include "ctl/table.h"
-#include "lib/base/fd.h"
 #include "lib/base/host.h"
 #include "lib/body/json.h"
-#include "lib/body/json_write.h"
 
-#define FEED		"relay-feed"
-#define FEED_SOCKET	"feed.sock"
 #define LIST_BYTES_MAX	(64u << 20)
 
 static enum ctl_exit
@@ -23,47 +16,6 @@ check_host(const char *text, char host[HOST_BYTES])
 		return (CTL_DONE);
 	ctl_error("HOST: not a host name");
 	return (CTL_USAGE);
-}
-
-/* One question about one host. */
-static enum ctl_exit
-ask_feed(struct ctl *ctl, const char *verb, const char *host, int fd,
-    struct control_answer *answer)
-{
-	char path[PATH_MAX];
-	enum ctl_exit status;
-
-	status = control_path(ctl, FEED_SOCKET, path, sizeof(path));
-	if (status != CTL_DONE)
-		return (status);
-	return (control_want(FEED, path, verb, span_of(host), fd,
-	    CONTROL_TIMEOUT_MS, "ok", answer));
-}
-
-/* {"host": ..., KEY: ANSWER} or "HOST: TEXT ANSWER" */
-static enum ctl_exit
-print_answer(const struct ctl *ctl, const char *host, const char *text,
-    const char *key, struct span answer)
-{
-	struct body_json_writer w;
-	struct buffer out;
-	enum ctl_exit status;
-	uint64_t n;
-
-	buffer_init(&out, 0, false);
-	if (ctl->json) {
-		body_json_writer_init(&w, &out);
-		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "host", host);
-		if (string_u64(answer, &n) == RC_OK)
-			body_json_put_u64(&w, key, n);
-		body_json_close_object(&w);
-	} else
-		buffer_printf(&out, "%s: %s", host, text);
-	status = ctl_print_line((struct span){ buffer_data(&out),
-	    buffer_len(&out) });
-	buffer_fini(&out);
-	return (status);
 }
 
 enum ctl_exit
@@ -77,7 +29,6 @@ ctl_relay_put(struct ctl *ctl)
 	char host[HOST_BYTES];
 	enum ctl_exit status;
 	struct buffer doc;
-	int fd = -1;
 
 	if ((status = check_host(ctl->args.operands[0], host)) != CTL_DONE)
 		return (status);
@@ -91,20 +42,13 @@ ctl_relay_put(struct ctl *ctl)
 		status = CTL_USAGE;
 		goto out;
 	}
-	fd = fd_memory("relay", buffer_data(&doc), buffer_len(&doc));
-	if (fd < 0) {
-		ctl_error("no memory file can be made");
-		status = CTL_FAILED;
-		goto out;
-	}
-	status = ask_feed(ctl, "relay-put", host, fd, &answer);
+	status = feed_ask_with(ctl, "relay-put", host, (struct span){
+	    buffer_data(&doc), buffer_len(&doc) }, &answer);
 	if (status != CTL_DONE)
 		goto out;
-	status = print_answer(ctl, host, "live", "epoch",
-	    control_answer_text(&answer));
+	status = feed_print_change(ctl, "host", host, "live", &answer);
 	control_answer_fini(&answer);
 out:
-	fd_close(&fd);
 	relay_unref(&relay);
 	buffer_fini(&doc);
 	return (status);
@@ -118,24 +62,11 @@ ctl_relay_rm(struct ctl *ctl)
 	enum ctl_exit status;
 
 	if ((status = check_host(ctl->args.operands[0], host)) != CTL_DONE ||
-	    (status = ask_feed(ctl, "relay-rm", host, -1, &answer)) != CTL_DONE)
+	    (status = feed_ask(ctl, "relay-rm", host, -1, &answer)) != CTL_DONE)
 		return (status);
-	status = print_answer(ctl, host, "removed", "epoch",
-	    control_answer_text(&answer));
+	status = feed_print_change(ctl, "host", host, "removed", &answer);
 	control_answer_fini(&answer);
 	return (status);
-}
-
-/* The memfd that came with an answer. */
-static enum ctl_exit
-answer_content(struct control_answer *answer, size_t max, struct buffer *out)
-{
-	buffer_init(out, max, false);
-	if (answer->fd >= 0 && lseek(answer->fd, 0, SEEK_SET) == 0 &&
-	    fd_read_all(answer->fd, out) == RC_OK)
-		return (CTL_DONE);
-	ctl_error(FEED ": its answer cannot be read");
-	return (CTL_FAILED);
 }
 
 enum ctl_exit
@@ -147,17 +78,13 @@ ctl_relay_get(struct ctl *ctl)
 	struct buffer doc;
 
 	if ((status = check_host(ctl->args.operands[0], host)) != CTL_DONE ||
-	    (status = ask_feed(ctl, "relay-get", host, -1, &answer)) !=
+	    (status = feed_ask(ctl, "relay-get", host, -1, &answer)) !=
 	    CTL_DONE)
 		return (status);
-	status = answer_content(&answer, RELAY_JSON_BYTES_MAX, &doc);
-	if (status == CTL_DONE) {
-		struct span text = { buffer_data(&doc), buffer_len(&doc) };
-
-		/* As it was put; a newline only where there is none. */
-		status = text.len != 0 && text.p[text.len - 1] == '\n' ?
-		    ctl_print(text) : ctl_print_line(text);
-	}
+	status = feed_content(&answer, RELAY_JSON_BYTES_MAX, &doc);
+	if (status == CTL_DONE)
+		status = feed_print_record((struct span){ buffer_data(&doc),
+		    buffer_len(&doc) });
 	buffer_fini(&doc);
 	control_answer_fini(&answer);
 	return (status);
@@ -218,10 +145,10 @@ ctl_relay_list(struct ctl *ctl)
 	struct buffer list;
 	struct span json;
 
-	status = ask_feed(ctl, "relay-list", "", -1, &answer);
+	status = feed_ask(ctl, "relay-list", "", -1, &answer);
 	if (status != CTL_DONE)
 		return (status);
-	status = answer_content(&answer, LIST_BYTES_MAX, &list);
+	status = feed_content(&answer, LIST_BYTES_MAX, &list);
 	json = (struct span){ buffer_data(&list), buffer_len(&list) };
 	if (status == CTL_DONE)
 		status = ctl->json ? ctl_print_line(json) : print_list(json);

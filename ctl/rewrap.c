@@ -27,7 +27,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/object.h"
 #include "lib/body/json_write.h"
-#include "lib/body/token_scan.h"
+#include "lib/body/token_find.h"
 
 #define BLOCK_BYTES	(1u << 20)	/* at least, but for the last */
 #define LINE_BYTES_MAX	(16u << 20)	/* what is held at once */
@@ -36,7 +36,7 @@ struct rewrap {
 	const char		*state_path;	/* borrowed; NULL: none */
 	bool			dry_run;
 	bool			json;
-	enum body_token_form	form;
+	unsigned		escapes;	/* that tokens may use */
 	bool			eof;
 	bool			to_file;	/* stdout is a regular file */
 	struct buffer		in;		/* read and not done */
@@ -79,7 +79,7 @@ find_tokens(struct rewrap *r, struct span block)
 
 	buffer_clear(&r->text);
 	r->n = 0;
-	while (body_token_next(block, r->form, at, &t)) {
+	while (body_token_next(block, r->escapes, at, &t)) {
 		add_token(r, block, &t);
 		at = t.end;
 	}
@@ -380,7 +380,7 @@ read_options(const struct ctl *ctl, struct rewrap *r)
 		ctl_error("--format: ndjson, csv or text");
 		return (CTL_USAGE);
 	}
-	r->form = format[0] == 'n' ? BODY_TOKEN_JSON : BODY_TOKEN_PLAIN;
+	r->escapes = format[0] == 'n' ? BODY_TOKEN_BACKSLASH : BODY_TOKEN_RAW;
 	r->json = ctl->json;
 	r->dry_run = args_has(&ctl->args, "dry-run");
 	r->state_path = args_get(&ctl->args, "resume");

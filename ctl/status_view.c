@@ -270,7 +270,7 @@ status_text(struct span json, uint64_t now_ms, struct buffer *out)
 	static const char *const heads[] = { "NAME", "PID", "STATE", "GEN",
 	    "RESTARTS", "SINCE" };
 	static const char *const feed[] = { "synced", "redis", "relays",
-	    "epoch", "pending_delete", "damaged", "no_room", NULL };
+	    "egress", "epoch", "pending_delete", "damaged", "no_room", NULL };
 	char text[TEXT_BYTES];
 	struct body_json doc;
 	struct table *t;

@@ -26,6 +26,7 @@
 #define SHM_KEY_BYTES	384	/* "relays/" + 255 + room; LMDB's limit is 511 */
 #define SHM_RELAYS	"relays/"
 #define SHM_ENGINES	"engines/"
+#define SHM_EGRESS	"egress/"
 
 struct shm_map;
 

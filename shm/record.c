@@ -51,7 +51,7 @@ static bool
 kind_known(uint64_t kind)
 {
 	return (kind == SHM_KIND_RELAY || kind == SHM_KIND_SYNC ||
-	    kind == SHM_KIND_ENGINE);
+	    kind == SHM_KIND_ENGINE || kind == SHM_KIND_EGRESS);
 }
 
 enum rc

@@ -19,8 +19,9 @@
 enum shm_kind {
 	SHM_KIND_RELAY = 1,	/* payload: relay JSON as it came */
 	SHM_KIND_SYNC = 2,	/* payload: see shm/map.h */
-	SHM_KIND_ENGINE = 3	/* payload: {"address", "state"} of an engine that
+	SHM_KIND_ENGINE = 3,	/* payload: {"address", "state"} of an engine that
 				   announced itself */
+	SHM_KIND_EGRESS = 4	/* payload: egress JSON as it came */
 };
 
 struct shm_record {

@@ -17,6 +17,7 @@
 struct listener {
 	struct accept	*accept;	/* borrowed: owns us */
 	int		fd;		/* owned */
+	enum conf_listen_kind kind;
 	struct event	*ev;		/* owned */
 };
 
@@ -75,7 +76,7 @@ on_listener(evutil_socket_t lfd, short what, void *arg)
 		fd = accept4(lfd, (struct sockaddr *)&peer.ss, &peer.len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			conn_new(w, fd, &peer);
+			conn_new(w, fd, &peer, l->kind);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
@@ -91,7 +92,7 @@ on_listener(evutil_socket_t lfd, short what, void *arg)
 }
 
 struct accept *
-accept_new(struct worker *w, const int *fds, size_t n)
+accept_new(struct worker *w, const struct accept_listener *v, size_t n)
 {
 	struct accept *a = xcalloc(1, sizeof(*a));
 
@@ -101,11 +102,12 @@ accept_new(struct worker *w, const int *fds, size_t n)
 	timer_init(&a->pause, w->loop, on_pause_over, a);
 	for (size_t i = 0; i < n; i++) {
 		a->v[i].accept = a;
-		a->v[i].fd = fds[i];
-		a->v[i].ev = event_new(loop_base(w->loop), fds[i],
+		a->v[i].fd = v[i].fd;
+		a->v[i].kind = v[i].kind;
+		a->v[i].ev = event_new(loop_base(w->loop), v[i].fd,
 		    EV_READ | EV_PERSIST, on_listener, &a->v[i]);
 		ensure(a->v[i].ev != NULL);
-		ensure(fd_nonblock(fds[i]) == RC_OK);
+		ensure(fd_nonblock(v[i].fd) == RC_OK);
 	}
 	return (a);
 }

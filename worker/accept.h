@@ -12,8 +12,14 @@
 
 #define ACCEPTS_PER_WAKE	8
 
-/* fds[0..n): owned from here.  Nothing is accepted before accept_start. */
-struct accept *accept_new(struct worker *, const int *fds, size_t n);
+struct accept_listener {
+	int			fd;	/* owned from accept_new on */
+	enum conf_listen_kind	kind;
+};
+
+/* Nothing is accepted before accept_start. */
+struct accept *accept_new(struct worker *, const struct accept_listener *,
+    size_t n);
 void accept_free(struct accept **);
 void accept_start(struct accept *);
 

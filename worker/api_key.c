@@ -29,7 +29,19 @@
 #include "lib/rpc/message.h"
 #include "lib/rpc/sealed_record.h"
 
-#define SCOPE_RELAY	"relay"		/* asked of keys that have scopes */
+static const struct {
+	enum api_scope	scope;
+	const char	*name;		/* asked of keys that have scopes */
+} scope_names[] = {
+	{ API_SCOPE_RELAY,	"relay" },
+	{ API_SCOPE_EGRESS,	"egress" },
+	{ API_SCOPE_ENCRYPT,	"api:encrypt" },
+	{ API_SCOPE_DECRYPT,	"api:decrypt" },
+	{ API_SCOPE_TOKEN,	"api:token" },
+	{ API_SCOPE_INSPECT,	"api:inspect" },
+	{ API_SCOPE_KEYS,	"api:keys" },
+	{ API_SCOPE_MANAGE,	"manage" },
+};
 
 #define HASH_BYTES	32
 #define WAYS		8	/* places where one hash may stand */
@@ -42,7 +54,8 @@
 /* An engine's answer about one key. */
 struct word {
 	char		app[RPC_APP_ID_BYTES];
-	bool		for_relays;	/* by its scopes */
+	char		key_id[API_KEY_ID_BYTES];
+	unsigned	scopes;		/* mask of enum api_scope */
 	uint64_t	keys_seen;	/* of the pool, when it was asked; 0: as
 					   if nothing was said */
 	uint64_t	t_end_ms;	/* until then it may be remembered */
@@ -58,7 +71,8 @@ struct waiter {
 	TAILQ_ENTRY(waiter)	link;	/* check->waiters */
 	struct check		*check;	/* borrowed: owns us */
 	uint64_t		id;
-	char			app[RPC_APP_ID_BYTES];
+	char			app[RPC_APP_ID_BYTES];	/* "": anybody's */
+	enum api_scope		scope;
 	api_key_cb		*cb;
 	void			*arg;	/* borrowed: cancels us when it goes */
 };
@@ -71,6 +85,8 @@ struct check {
 	uint64_t		t_written_ms;
 	struct word		word;
 	uint8_t			hash[HASH_BYTES];
+	char			by_id_of[RPC_APP_ID_BYTES]; /* the app; "": key is
+						   a secret */
 	size_t			key_len;
 	char			key[RPC_API_KEY_BYTES_MAX]; /* wiped */
 };
@@ -88,16 +104,21 @@ struct api_keys {
 	struct known		known[SETS][WAYS];
 };
 
+/* Ids of keys and secrets are two worlds. */
 static void
-hash_key(struct api_keys *k, struct span key, uint8_t out[HASH_BYTES])
+hash_key(struct api_keys *k, const struct api_key_question *q,
+    uint8_t out[HASH_BYTES])
 {
+	const char *of = q->by_id ? q->app : "";
 	size_t n = 0;
 
 	ERR_clear_error();
 	/* No key: another message under the one that was set at the start. */
 	ensure(EVP_MAC_init(k->mac, NULL, 0, NULL) == 1);
-	ensure(EVP_MAC_update(k->mac, (const unsigned char *)key.p,
-	    key.len) == 1);
+	ensure(EVP_MAC_update(k->mac, (const unsigned char *)of,
+	    strlen(of) + 1) == 1);
+	ensure(EVP_MAC_update(k->mac, (const unsigned char *)q->key.p,
+	    q->key.len) == 1);
 	ensure(EVP_MAC_final(k->mac, out, &n, HASH_BYTES) == 1);
 	ensure(n == HASH_BYTES);
 }
@@ -115,11 +136,20 @@ word_holds(const struct word *w, uint64_t keys_seen, uint64_t now_ms)
 	    now_ms < w->t_end_ms);
 }
 
-static enum api_key_verdict
-word_verdict(const struct word *w, const char *app)
+/* app "": anybody's will do. */
+static void
+word_answer(const struct word *w, const char *app, enum api_scope scope,
+    struct api_key_answer *out)
 {
-	return (w->for_relays && strcmp(w->app, app) == 0 ? API_KEY_GOOD :
-	    API_KEY_BAD);
+	*out = (struct api_key_answer){ .verdict = API_KEY_BAD };
+	if (app[0] != '\0' && strcmp(w->app, app) != 0)
+		return;
+	out->verdict = API_KEY_NO_SCOPE;
+	if ((w->scopes & scope) == 0)
+		return;
+	out->verdict = API_KEY_GOOD;
+	memcpy(out->app, w->app, sizeof(out->app));
+	memcpy(out->key_id, w->key_id, sizeof(out->key_id));
 }
 
 static const struct word *
@@ -218,8 +248,23 @@ on_write(void *arg, struct buffer *body)
 
 	c->word.keys_seen = engine_pool_keys_seen(c->keys->pool);
 	c->t_written_ms = clock_mono_ms();
-	rpc_authenticate_put(body, (struct span){ c->key, c->key_len });
+	if (c->by_id_of[0] == '\0') {
+		rpc_authenticate_put(body, (struct span){ c->key, c->key_len });
+		return (RC_OK);
+	}
+	rpc_pack(body, RPC_STR("app", c->by_id_of), RPC_STR("key", c->key));
 	return (RC_OK);
+}
+
+static unsigned
+scopes_of(const struct rpc_authenticated *a)
+{
+	unsigned mask = 0;
+
+	for (size_t i = 0; i < sizeof(scope_names) / sizeof(scope_names[0]); i++)
+		if (rpc_authenticated_allows(a, scope_names[i].name))
+			mask |= scope_names[i].scope;
+	return (mask);
 }
 
 static enum rc
@@ -229,11 +274,12 @@ on_piece(void *arg, const struct rpc_value *body, bool more)
 	struct check *c = arg;
 
 	if (more || rpc_authenticated_read(body, &a) != RC_OK ||
-	    !span_copy(a.app, c->word.app, sizeof(c->word.app)))
+	    !span_copy(a.app, c->word.app, sizeof(c->word.app)) ||
+	    !span_copy(a.key, c->word.key_id, sizeof(c->word.key_id)))
 		return (RC_SYNTAX);
 	if (a.cache_s > API_KEY_REMEMBER_MAX_S)
 		a.cache_s = API_KEY_REMEMBER_MAX_S;
-	c->word.for_relays = rpc_authenticated_allows(&a, SCOPE_RELAY);
+	c->word.scopes = scopes_of(&a);
 	c->word.t_end_ms = c->t_written_ms + a.cache_s * 1000;
 	return (RC_OK);
 }
@@ -241,7 +287,7 @@ on_piece(void *arg, const struct rpc_value *body, bool more)
 static void
 on_end(void *arg, enum rc rc, enum rpc_status status)
 {
-	enum api_key_verdict verdict = API_KEY_NO_ENGINE;
+	struct api_key_answer answer = { .verdict = API_KEY_NO_ENGINE };
 	struct check *c = arg;
 	struct waiter *w;
 
@@ -249,16 +295,16 @@ on_end(void *arg, enum rc rc, enum rpc_status status)
 	if (rc == RC_OK)
 		known_put(c->keys, c->hash, &c->word);
 	else if (rc == RC_DENIED && status == RPC_STATUS_UNAUTHORIZED)
-		verdict = API_KEY_BAD;
+		answer.verdict = API_KEY_BAD;
 	/* A callback may cancel others of the list. */
 	while ((w = TAILQ_FIRST(&c->waiters)) != NULL) {
 		api_key_cb *cb = w->cb;
 		void *cb_arg = w->arg;
 
 		if (rc == RC_OK)
-			verdict = word_verdict(&c->word, w->app);
+			word_answer(&c->word, w->app, w->scope, &answer);
 		waiter_free(w);
-		cb(cb_arg, verdict);
+		cb(cb_arg, &answer);
 	}
 	check_free(c);
 }
@@ -286,7 +332,8 @@ check_find(struct api_keys *k, const uint8_t hash[HASH_BYTES])
 
 /* NULL: nobody can be asked now. */
 static struct check *
-check_new(struct api_keys *k, const uint8_t hash[HASH_BYTES], struct span key)
+check_new(struct api_keys *k, const uint8_t hash[HASH_BYTES],
+    const struct api_key_question *q)
 {
 	static struct log_rate rate;
 	struct check *c;
@@ -303,8 +350,11 @@ check_new(struct api_keys *k, const uint8_t hash[HASH_BYTES], struct span key)
 	TAILQ_INIT(&c->waiters);
 	c->word.keys_seen = engine_pool_keys_seen(k->pool);
 	memcpy(c->hash, hash, HASH_BYTES);
-	memcpy(c->key, key.p, key.len);
-	c->key_len = key.len;
+	memcpy(c->key, q->key.p, q->key.len);
+	c->key_len = q->key.len;
+	if (q->by_id)
+		ensure(span_copy(span_of(q->app), c->by_id_of,
+		    sizeof(c->by_id_of)));
 	c->call_id = engine_call(k->pool, RPC_OP_AUTHENTICATE, &call_ops, c);
 	if (c->call_id == 0) {
 		check_free(c);
@@ -316,33 +366,37 @@ check_new(struct api_keys *k, const uint8_t hash[HASH_BYTES], struct span key)
 }
 
 uint64_t
-api_key_ask(struct api_keys *k, const char *app, struct span key,
-    api_key_cb *cb, void *arg, enum api_key_verdict *now)
+api_key_ask(struct api_keys *k, const struct api_key_question *q,
+    api_key_cb *cb, void *arg, struct api_key_answer *now)
 {
+	const char *app = q->app != NULL ? q->app : "";
 	uint8_t hash[HASH_BYTES];
 	const struct word *word;
 	struct waiter *w;
 	struct check *c;
 
 	obj_check(k, API_KEYS_MAGIC);
-	*now = API_KEY_BAD;
-	if (key.len == 0 || key.len > RPC_API_KEY_BYTES_MAX ||
-	    strlen(app) >= RPC_APP_ID_BYTES)
+	ensure(!q->by_id || q->app != NULL);
+	*now = (struct api_key_answer){ .verdict = API_KEY_BAD };
+	if (q->key.len == 0 || q->key.len > RPC_API_KEY_BYTES_MAX ||
+	    (q->by_id && q->key.len >= API_KEY_ID_BYTES) ||
+	    (q->app != NULL && app[0] == '\0') || strlen(app) >= RPC_APP_ID_BYTES)
 		return (0);
-	hash_key(k, key, hash);
+	hash_key(k, q, hash);
 	if ((word = known_find(k, hash)) != NULL) {
-		*now = word_verdict(word, app);
+		word_answer(word, app, q->scope, now);
 		return (0);
 	}
-	*now = API_KEY_NO_ENGINE;
+	now->verdict = API_KEY_NO_ENGINE;
 	if ((c = check_find(k, hash)) == NULL &&
-	    (c = check_new(k, hash, key)) == NULL)
+	    (c = check_new(k, hash, q)) == NULL)
 		return (0);
 	w = xcalloc(1, sizeof(*w));
 	w->check = c;
 	w->id = ++k->next_id;
 	w->cb = cb;
 	w->arg = arg;
+	w->scope = q->scope;
 	ensure(span_copy(span_of(app), w->app, sizeof(w->app)));
 	TAILQ_INSERT_TAIL(&c->waiters, w, link);
 	LIST_INSERT_HEAD(&k->by_id[w->id % WAITER_BUCKETS], w, chain);

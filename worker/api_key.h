@@ -1,6 +1,6 @@
 /*
- * worker/api_key.h - `authentication: api-key` of a relay: which fields of a
- * request carry an API key, and whether the engine takes it.
+ * worker/api_key.h - API keys of callers: which fields of a request carry one,
+ * and whether the engine takes it.
  * Context:   the loop's thread.
  * Ownership: who waits for a verdict holds an id.
  *
@@ -21,6 +21,7 @@
 #include "lib/base/buffer.h"
 #include "lib/base/loop.h"
 #include "lib/http/message_head.h"
+#include "lib/rpc/sealed_record.h"
 #include "worker/engine_pool.h"
 
 /* ---- what a request carries: api_key_find.c ---- */
@@ -44,6 +45,15 @@ struct api_key_found {
  */
 enum rc api_key_find(const struct http_head *, const char *relay_app,
     struct buffer *decoded, struct api_key_found *found) must_check;
+
+/*
+ * The key of a request to the egress proxy, from Proxy-Authorization: a bare
+ * key, Basic base64(APP-or-TEAM:KEY), or Bearer KEY (spec/sdk-api.md 4.2).
+ * found->app is the user of Basic.  RC_OK; RC_NOTFOUND: there is none;
+ * RC_SYNTAX: it cannot be read for sure, is empty, or fields differ.
+ */
+enum rc api_key_find_proxy(const struct http_head *, struct buffer *decoded,
+    struct api_key_found *found) must_check;
 
 /*
  * This field is for us and must not reach the origin, as a field or as a
@@ -71,23 +81,50 @@ struct api_keys *api_keys_new(struct loop *, struct engine_pool *);
 /* Every asker has its verdict or has cancelled. */
 void api_keys_free(struct api_keys **);
 
+/* What a key may be good for (docs/api.md); one without scopes is for all. */
+enum api_scope {
+	API_SCOPE_RELAY		= 1 << 0,	/* "relay" */
+	API_SCOPE_EGRESS	= 1 << 1,	/* "egress" */
+	API_SCOPE_ENCRYPT	= 1 << 2,	/* "api:encrypt" */
+	API_SCOPE_DECRYPT	= 1 << 3,	/* "api:decrypt" */
+	API_SCOPE_TOKEN		= 1 << 4,	/* "api:token" */
+	API_SCOPE_INSPECT	= 1 << 5,	/* "api:inspect" */
+	API_SCOPE_KEYS		= 1 << 6,	/* "api:keys" */
+	API_SCOPE_MANAGE	= 1 << 7	/* "manage" */
+};
+
 enum api_key_verdict {
 	API_KEY_GOOD,
-	API_KEY_BAD,		/* 401: unknown, revoked, of another app, or
-				   with scopes and without `relay` */
+	API_KEY_BAD,		/* 401: unknown, revoked, of another app */
+	API_KEY_NO_SCOPE,	/* a live key, for other things */
 	API_KEY_NO_ENGINE	/* 503: nobody could say, or too many ask */
 };
 
-typedef void api_key_cb(void *arg, enum api_key_verdict);
+#define API_KEY_ID_BYTES	24	/* "key_" + 12 hex + NUL, and room */
+
+struct api_key_question {
+	struct span	key;	/* copied */
+	const char	*app;	/* whose it must be; NULL: anybody's */
+	enum api_scope	scope;
+	bool		by_id;	/* key is the id of a key of app: does it still
+				   live?  No secret is needed for that */
+};
+
+struct api_key_answer {
+	enum api_key_verdict	verdict;
+	char			app[RPC_APP_ID_BYTES];	/* GOOD: whose */
+	char			key_id[API_KEY_ID_BYTES];	/* GOOD */
+};
+
+typedef void api_key_cb(void *arg, const struct api_key_answer *);
 
 /*
- * Is this a key of this app, good for relays?  key: copied.  cb may ask and
- * cancel.
+ * Is this a live key, of this app, good for that?  cb may ask and cancel.
  * 0:  *now says it, cb never comes.
  * id: cb comes once, after this returned, unless cancelled.
  */
-uint64_t api_key_ask(struct api_keys *, const char *app, struct span key,
-    api_key_cb *, void *arg, enum api_key_verdict *now);
+uint64_t api_key_ask(struct api_keys *, const struct api_key_question *,
+    api_key_cb *, void *arg, struct api_key_answer *now);
 /* No callback comes after this; 0 and answered ids are ignored. */
 void api_key_cancel(struct api_keys *, uint64_t id);
 

@@ -37,12 +37,12 @@ is_app_id(struct span s)
 	return (true);
 }
 
-/* The credentials of "Basic ..." (RFC 7617).  RC_NOTFOUND: another scheme. */
+/* The credentials behind this scheme (RFC 9110 11.4).  RC_NOTFOUND: another
+ * one. */
 static enum rc
-basic_text(struct span value, struct span *text)
+scheme_text(struct span value, const char *scheme, struct span *text)
 {
-	static const char scheme[] = "Basic";
-	size_t n = sizeof(scheme) - 1;
+	size_t n = strlen(scheme);
 
 	if (value.len < n || !span_eq_case((struct span){ value.p, n }, scheme))
 		return (RC_NOTFOUND);
@@ -66,7 +66,7 @@ basic_key(struct span value, const char *relay_app, struct buffer *out,
 	size_t n, room;
 	char *at;
 
-	if (basic_text(value, &text) != RC_OK)
+	if (scheme_text(value, "Basic", &text) != RC_OK)
 		return (RC_NOTFOUND);
 	room = text.len / 4 * 3 + 3;
 	if (buffer_reserve(out, room, &at) != RC_OK ||
@@ -177,4 +177,52 @@ api_key_find(const struct http_head *head, const char *relay_app,
 		memset(found, 0, sizeof(*found));
 	}
 	return (rc);
+}
+
+/* user is empty unless it is Basic. */
+static enum rc
+proxy_key(struct span value, struct buffer *decoded, struct span *user,
+    struct span *key)
+{
+	const char *colon;
+	struct span text;
+	size_t n, room;
+	char *at;
+
+	*user = SPAN_LIT("");
+	*key = value;
+	if (scheme_text(value, "Bearer", key) == RC_OK)
+		return (RC_OK);
+	if (scheme_text(value, "Basic", &text) != RC_OK)
+		return (RC_OK);		/* the key itself, without a scheme */
+	room = text.len / 4 * 3 + 3;
+	if (buffer_reserve(decoded, room, &at) != RC_OK ||
+	    base64_decode(text, false, at, room, &n) != RC_OK)
+		return (RC_SYNTAX);
+	buffer_commit(decoded, n);
+	if ((colon = memchr(at, ':', n)) == NULL)
+		return (RC_SYNTAX);
+	*user = (struct span){ at, (size_t)(colon - at) };
+	*key = (struct span){ colon + 1, n - user->len - 1 };
+	return (RC_OK);
+}
+
+enum rc
+api_key_find_proxy(const struct http_head *head, struct buffer *decoded,
+    struct api_key_found *found)
+{
+	const struct http_field *f = http_head_field(head,
+	    HTTP_FIELD_PROXY_AUTHORIZATION);
+	enum rc rc;
+
+	ensure(decoded->sensitive);
+	buffer_clear(decoded);
+	memset(found, 0, sizeof(*found));
+	if (f == NULL)
+		return (RC_NOTFOUND);
+	if (http_head_count(head, HTTP_FIELD_PROXY_AUTHORIZATION) != 1)
+		return (RC_SYNTAX);
+	found->field = f;
+	rc = proxy_key(f->value, decoded, &found->app, &found->key);
+	return (rc == RC_OK && found->key.len == 0 ? RC_SYNTAX : rc);
 }

@@ -1,25 +1,16 @@
 /*
  * worker/body_syntax.c - the content type picks which selectors apply; it must
- * be one they can read, in UTF-8, not encoded.
+ * be one they can read, in UTF-8, in a coding that can be undone.
  */
 #include "worker/body_syntax.h"
+
+#include "worker/content_coding.h"
 
 static bool
 selects_bodies(const struct relay_action *actions, size_t n)
 {
 	return (relay_actions_select(actions, n, RELAY_SELECT_JSON) ||
 	    relay_actions_select(actions, n, RELAY_SELECT_FORM));
-}
-
-static bool
-is_encoded(const struct http_head *head)
-{
-	const struct http_field *coding = http_head_field(head,
-	    HTTP_FIELD_CONTENT_ENCODING);
-
-	return (coding != NULL &&
-	    (http_head_count(head, HTTP_FIELD_CONTENT_ENCODING) > 1 ||
-	    !span_eq_case(coding->value, "identity")));
 }
 
 static enum rc
@@ -56,26 +47,30 @@ judge_type(const struct http_head *head, const struct relay_action *actions,
 enum rc
 body_syntax_judge(const struct http_head *head, const struct http_framing *f,
     const struct relay_action *actions, size_t n, uint64_t max_bytes,
-    enum rewrite_syntax *out, const char **why)
+    enum rewrite_syntax *out, enum http_coding *coding, const char **why)
 {
 	enum rc rc;
 
 	*out = REWRITE_NONE;
+	*coding = HTTP_CODING_IDENTITY;
 	*why = "";
 	if (!selects_bodies(actions, n) || f->kind == HTTP_BODY_NONE ||
 	    (f->kind == HTTP_BODY_LENGTH && f->length == 0))
 		return (RC_OK);
-	if (is_encoded(head)) {
+	if (content_coding_judge(head, coding) != RC_OK) {
 		*why = "the body's content coding cannot be undone here";
 		return (RC_UNSUPPORTED);
 	}
 	if (head->status == 206) {
 		*why = "a part of a document is none";
-		return (RC_UNSUPPORTED);
+		rc = RC_UNSUPPORTED;
+	} else {
+		rc = judge_type(head, actions, n, out, why);
 	}
-	if ((rc = judge_type(head, actions, n, out, why)) != RC_OK)
+	if (rc != RC_OK) {
 		*out = REWRITE_NONE;
-	else if (f->kind == HTTP_BODY_LENGTH && f->length > max_bytes) {
+		*coding = HTTP_CODING_IDENTITY;
+	} else if (f->kind == HTTP_BODY_LENGTH && f->length > max_bytes) {
 		*why = "the body is over the limit for bodies with selectors";
 		rc = RC_LIMIT;	/* pieces may do */
 	}

@@ -4,6 +4,9 @@
  *   HANDSHAKE -> IDLE -> HEAD -> EXCHANGE -> FLUSH -> IDLE ...
  *                                                  -> finished (lingers), cut
  *                                -> TUNNEL         -> finished
+ *                             -> API -> FLUSH
+ *                             -> WAIT -> HEAD, or, answered to a CONNECT:
+ *                                HELLO -> HANDSHAKE -> IDLE, inside now
  *
  * One request at a time: pipelined ones wait in the stream's input until the
  * answer before them was taken by the kernel.
@@ -17,6 +20,8 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "worker/accept.h"
+#include "worker/api.h"
+#include "worker/egress.h"
 #include "worker/exchange.h"
 #include "worker/ingress.h"
 #include "worker/judge.h"
@@ -26,6 +31,7 @@
 #define INPUT_BYTES	65536	/* what a stream takes in by itself */
 #define REFUSALS_PER_S	20	/* log lines; peers can cause them at will */
 #define RATE_GRACE_MS	5000	/* a reader may be this slow to get going */
+#define TLS_HANDSHAKE	22	/* a record's first byte (RFC 8446 5.1) */
 
 static void on_ready(void *);
 static void on_input(void *);
@@ -52,8 +58,14 @@ state_name(enum conn_state s)
 		return ("idle");
 	case CONN_HEAD:
 		return ("head");
+	case CONN_WAIT:
+		return ("wait");
+	case CONN_HELLO:
+		return ("hello");
 	case CONN_EXCHANGE:
 		return ("exchange");
+	case CONN_API:
+		return ("api");
 	case CONN_TUNNEL:
 		return ("tunnel");
 	case CONN_FLUSH:
@@ -109,11 +121,18 @@ may_move(enum conn_state from, enum conn_state to)
 	case CONN_HANDSHAKE:
 		return (to == CONN_IDLE);
 	case CONN_IDLE:
-		return (to == CONN_HEAD || to == CONN_EXCHANGE || to == CONN_FLUSH);
 	case CONN_HEAD:
-		return (to == CONN_EXCHANGE || to == CONN_FLUSH);
+		return (to == CONN_HEAD || to == CONN_EXCHANGE || to == CONN_FLUSH ||
+		    to == CONN_API || to == CONN_WAIT || to == CONN_HELLO);
+	case CONN_WAIT:
+		return (to == CONN_HEAD || to == CONN_FLUSH || to == CONN_HELLO ||
+		    to == CONN_TUNNEL);
+	case CONN_HELLO:
+		return (to == CONN_HANDSHAKE || to == CONN_FLUSH);
 	case CONN_EXCHANGE:
 		return (to == CONN_FLUSH || to == CONN_TUNNEL);
+	case CONN_API:
+		return (to == CONN_FLUSH);
 	case CONN_FLUSH:
 		return (to == CONN_IDLE);
 	case CONN_TUNNEL:
@@ -132,6 +151,7 @@ set_state(struct conn *c, enum conn_state to)
 	c->state = to;
 	switch (to) {
 	case CONN_HANDSHAKE:
+	case CONN_HELLO:
 		timer_start_ms(&c->timer, conf->handshake_timeout_ms);
 		return;
 	case CONN_IDLE:
@@ -145,7 +165,9 @@ set_state(struct conn *c, enum conn_state to)
 		c->t_flush_ms = clock_mono_ms();
 		timer_start_ms(&c->timer, conf->write_timeout_ms);
 		return;
-	case CONN_EXCHANGE:	/* these have their own */
+	case CONN_WAIT:		/* these have their own */
+	case CONN_EXCHANGE:
+	case CONN_API:
 	case CONN_TUNNEL:
 	case CONN_CLOSED:
 		timer_stop(&c->timer);
@@ -171,7 +193,9 @@ bury(struct conn *c, enum close_reason why)
 	c->state = CONN_CLOSED;		/* first: what follows may call back */
 	hold(c, 0);
 	exchange_free(&c->exchange);
+	api_free(&c->api);
 	tunnel_free(&c->tunnel);
+	egress_free(&c->egress);
 	timer_fini(&c->timer);
 	TAILQ_REMOVE(&w->live, c, link);
 	w->n_live--;
@@ -234,6 +258,45 @@ refuse_head(struct conn *c, enum error_code code, const char *detail)
 	conn_refuse(c, code, detail, tx.id, false, false);
 }
 
+static void
+begin_api(struct conn *c)
+{
+	if ((c->api = api_begin(c)) == NULL)
+		return;				/* refused, perhaps closed */
+	buffer_consume(net_stream_input(c->stream), c->head.bytes);
+	http_head_reset(&c->head);
+	set_state(c, CONN_API);
+	api_start(c->api);
+}
+
+/* c->head is a request. */
+static void
+begin(struct conn *c)
+{
+	c->asked = true;
+	switch (c->kind) {
+	case CONF_LISTEN_INGRESS:
+		c->exchange = ingress_begin(c);
+		break;
+	case CONF_LISTEN_EGRESS:
+	case CONF_LISTEN_EGRESS_PLAIN:
+	case CONF_LISTEN_EGRESS_STRICT:
+		c->exchange = egress_begin(c);
+		break;
+	case CONF_LISTEN_API:
+	case CONF_LISTEN_API_TLS:
+	case CONF_LISTEN_CA:
+		begin_api(c);
+		return;
+	}
+	if (c->exchange == NULL)
+		return;			/* refused, perhaps closed; or it waits */
+	buffer_consume(net_stream_input(c->stream), c->head.bytes);
+	http_head_reset(&c->head);
+	set_state(c, CONN_EXCHANGE);
+	exchange_start(c->exchange);
+}
+
 /* Look for a request in what is there. */
 static void
 parse(struct conn *c)
@@ -247,14 +310,7 @@ parse(struct conn *c)
 	    &c->wrk->head_limits);
 	switch (rc) {
 	case RC_OK:
-		c->asked = true;
-		c->exchange = ingress_begin(c);
-		if (c->exchange == NULL)
-			return;			/* refused, perhaps closed */
-		buffer_consume(in, c->head.bytes);
-		http_head_reset(&c->head);
-		set_state(c, CONN_EXCHANGE);
-		exchange_start(c->exchange);
+		begin(c);
 		return;
 	case RC_MORE:
 		if (c->state == CONN_IDLE)
@@ -270,6 +326,32 @@ parse(struct conn *c)
 }
 
 void
+conn_wait(struct conn *c)
+{
+	set_state(c, CONN_WAIT);
+}
+
+/* Its bytes may have moved meanwhile. */
+void
+conn_go_on(struct conn *c)
+{
+	http_head_reset(&c->head);
+	set_state(c, CONN_HEAD);
+	parse(c);
+}
+
+static void on_hello(struct conn *);
+
+void
+conn_connected(struct conn *c)
+{
+	buffer_consume(net_stream_input(c->stream), c->head.bytes);
+	http_head_reset(&c->head);
+	set_state(c, CONN_HELLO);
+	on_hello(c);
+}
+
+void
 conn_refuse(struct conn *c, enum error_code code, const char *detail,
     const char *ctx, bool head_only, bool keep)
 {
@@ -279,7 +361,14 @@ conn_refuse(struct conn *c, enum error_code code, const char *detail,
 	obj_check(c, CONN_MAGIC);
 	keep = keep && !c->wrk->draining;
 	buffer_init(&out, 0, false);
-	error_answer_write(&out, code, detail, ctx, !keep, head_only);
+	error_answer_put(&out, &(struct error_answer){
+	    .code = code,
+	    .detail = detail,
+	    .ctx = ctx,
+	    .inside = c->egress != NULL && egress_is_inside(c->egress),
+	    .close = !keep,
+	    .head_only = head_only,
+	});
 	queued = net_stream_write_buffer(c->stream, &out) == RC_OK;
 	buffer_fini(&out);
 	if (!queued) {
@@ -306,8 +395,9 @@ conn_answered(struct conn *c, bool keep)
 	uint64_t unsent = net_stream_unsent(c->stream), held;
 
 	obj_check(c, CONN_MAGIC);
-	held = c->exchange != NULL ? c->exchange->held_bytes : 0;
+	held = c->exchange != NULL ? c->exchange->held_bytes : api_held(c->api);
 	exchange_free(&c->exchange);
+	api_free(&c->api);
 	hold(c, held < unsent ? held : unsent);
 	conn_input_high(c, 0);
 	c->close_after = !keep;
@@ -362,6 +452,30 @@ flushed(struct conn *c)
 	parse(c);
 }
 
+/* ---- a tunnel's inside ---- */
+
+/* The first byte behind CONNECT: TLS, or nothing that we could serve. */
+static void
+on_hello(struct conn *c)
+{
+	struct buffer *in = net_stream_input(c->stream);
+
+	if (buffer_len(in) == 0) {
+		if (c->eof)
+			conn_finish(c, CLOSE_CLIENT_END);
+		return;
+	}
+	if (*(const unsigned char *)buffer_data(in) != TLS_HANDSHAKE) {
+		refuse_head(c, ERROR_BAD_REQUEST,
+		    "only TLS is served inside a tunnel");
+		return;
+	}
+	set_state(c, CONN_HANDSHAKE);
+	c->stream = net_stream_accept_inside(&c->stream,
+	    egress_tls(c->egress), &conn_ops, c);
+	conn_input_high(c, 0);
+}
+
 /* ---- events ---- */
 
 static void
@@ -369,7 +483,10 @@ on_ready(void *arg)
 {
 	struct conn *c = arg;
 
-	name_client(c);		/* a PROXY header may have said who */
+	if (c->egress != NULL && egress_is_inside(c->egress))
+		egress_on_tls(c->egress);
+	else
+		name_client(c);		/* a PROXY header may have said who */
 	set_state(c, CONN_IDLE);
 }
 
@@ -383,12 +500,19 @@ on_input(void *arg)
 	case CONN_HEAD:
 		parse(c);
 		return;
+	case CONN_HELLO:
+		on_hello(c);
+		return;
 	case CONN_EXCHANGE:
 		exchange_on_client_input(c->exchange);
+		return;
+	case CONN_API:
+		api_on_client_input(c->api);
 		return;
 	case CONN_TUNNEL:
 		tunnel_on_client_input(c->tunnel);
 		return;
+	case CONN_WAIT:
 	case CONN_FLUSH:		/* the next request waits */
 	case CONN_HANDSHAKE:
 	case CONN_CLOSED:
@@ -403,6 +527,8 @@ on_drained(void *arg)
 
 	if (c->state == CONN_EXCHANGE)
 		exchange_on_client_drained(c->exchange);
+	else if (c->state == CONN_API)
+		api_on_client_drained(c->api);
 	else if (c->state == CONN_TUNNEL)
 		tunnel_on_client_drained(c->tunnel);
 	else if (c->state == CONN_FLUSH)
@@ -420,6 +546,7 @@ on_eof(void *arg)
 		conn_close(c, CLOSE_CLIENT_END);
 		return;
 	case CONN_IDLE:
+	case CONN_HELLO:
 		conn_finish(c, CLOSE_CLIENT_END);
 		return;
 	case CONN_HEAD:
@@ -428,9 +555,13 @@ on_eof(void *arg)
 	case CONN_EXCHANGE:
 		exchange_on_client_eof(c->exchange);
 		return;
+	case CONN_API:
+		api_on_client_eof(c->api);
+		return;
 	case CONN_TUNNEL:
 		tunnel_on_client_eof(c->tunnel);
 		return;
+	case CONN_WAIT:
 	case CONN_FLUSH:
 	case CONN_CLOSED:
 		return;
@@ -444,7 +575,10 @@ on_error(void *arg, enum net_reason reason, const char *why)
 	struct conn *c = arg;
 	unsigned suppressed;
 
-	if (c->state == CONN_HANDSHAKE && log_rate_ok(&rate, 10, &suppressed))
+	if (c->state == CONN_HANDSHAKE && c->egress != NULL &&
+	    egress_is_inside(c->egress))
+		egress_on_tls_fault(c->egress, reason, why);
+	else if (c->state == CONN_HANDSHAKE && log_rate_ok(&rate, 10, &suppressed))
 		log_info("conn=%llu handshake failed client=%s reason=%s why=\"%s\" "
 		    "suppressed=%u", (unsigned long long)c->id, c->client,
 		    net_reason_name(reason), why, suppressed);
@@ -465,6 +599,7 @@ on_timer(void *arg)
 
 	switch (c->state) {
 	case CONN_HANDSHAKE:
+	case CONN_HELLO:
 		conn_close(c, CLOSE_HANDSHAKE_TIMEOUT);
 		return;
 	case CONN_IDLE:
@@ -488,7 +623,9 @@ on_timer(void *arg)
 		c->progress = sent;
 		timer_start_ms(&c->timer, c->wrk->conf->write_timeout_ms);
 		return;
+	case CONN_WAIT:
 	case CONN_EXCHANGE:
+	case CONN_API:
 	case CONN_TUNNEL:
 	case CONN_CLOSED:
 		return;
@@ -518,25 +655,38 @@ name_client(struct conn *c)
 		memcpy(c->client, "unknown", 8);
 }
 
+static bool
+speaks_plain(enum conf_listen_kind kind)
+{
+	return (kind == CONF_LISTEN_EGRESS_PLAIN || kind == CONF_LISTEN_API ||
+	    kind == CONF_LISTEN_CA);
+}
+
 static struct net_stream *
 open_stream(struct conn *c, int fd, const struct net_addr *peer)
 {
 	struct worker *w = c->wrk;
 	SSL_CTX *ctx = certs_store_default(w->certs);
 
+	/* Without TLS nothing tells a PROXY header from a request: a trusted
+	 * proxy must send one there. */
+	if (speaks_plain(c->kind))
+		ctx = NULL;
 	if (is_trusted(w, peer))
 		return (net_stream_accept_proxied(w->loop, fd, ctx, &conn_ops, c));
 	return (net_stream_accept(w->loop, fd, ctx, &conn_ops, c));
 }
 
 void
-conn_new(struct worker *w, int fd, const struct net_addr *peer)
+conn_new(struct worker *w, int fd, const struct net_addr *peer,
+    enum conf_listen_kind kind)
 {
 	struct conn *c = xcalloc(1, sizeof(*c));
 
 	c->magic = CONN_MAGIC;
 	c->id = ++w->next_conn_id;
 	c->wrk = w;
+	c->kind = kind;
 	c->state = CONN_HANDSHAKE;
 	http_head_init(&c->head);
 	timer_init(&c->timer, w->loop, on_timer, c);
@@ -545,6 +695,12 @@ conn_new(struct worker *w, int fd, const struct net_addr *peer)
 	TAILQ_INSERT_TAIL(&w->live, c, link);
 	w->n_live++;
 	name_client(c);
-	timer_start_ms(&c->timer, w->conf->handshake_timeout_ms);
+	if (kind == CONF_LISTEN_EGRESS || kind == CONF_LISTEN_EGRESS_PLAIN ||
+	    kind == CONF_LISTEN_EGRESS_STRICT)
+		c->egress = egress_new(c);
+	if (speaks_plain(kind) && !is_trusted(w, peer))
+		set_state(c, CONN_IDLE);
+	else
+		timer_start_ms(&c->timer, w->conf->handshake_timeout_ms);
 	log_debug("conn=%llu accepted client=%s", (unsigned long long)c->id, c->client);
 }

@@ -12,6 +12,8 @@
 #include "worker/error_answer.h"
 #include "worker/worker.h"
 
+struct api_call;
+struct egress_conn;
 struct exchange;
 struct origin_conn;
 struct tunnel;
@@ -20,7 +22,11 @@ enum conn_state {
 	CONN_HANDSHAKE,		/* TLS accept in progress */
 	CONN_IDLE,		/* nothing of a request is here */
 	CONN_HEAD,		/* a part of a request head is here */
+	CONN_WAIT,		/* a head is here, and egress.c waits: for a
+				   verdict, a leaf, a blind tunnel's end */
+	CONN_HELLO,		/* CONNECT was answered, its TLS not begun */
 	CONN_EXCHANGE,		/* exchange != NULL */
+	CONN_API,		/* api != NULL */
 	CONN_TUNNEL,		/* tunnel != NULL: another protocol */
 	CONN_FLUSH,		/* answered; the kernel has not taken it all */
 	CONN_CLOSED		/* on wrk->dead: only the reaper touches it */
@@ -48,11 +54,14 @@ struct conn {
 #define CONN_MAGIC		0x7a15e3c9
 	uint64_t		id;
 	struct worker		*wrk;		/* borrowed */
+	enum conf_listen_kind	kind;		/* of its listener */
 	enum conn_state		state;
 	struct net_stream	*stream;	/* owned; NULL once closed */
 	struct http_head	head;		/* views into the stream's input */
 	struct exchange		*exchange;	/* owned; CONN_EXCHANGE only */
 	struct tunnel		*tunnel;	/* owned; CONN_TUNNEL only */
+	struct api_call		*api;		/* owned; CONN_API only */
+	struct egress_conn	*egress;	/* owned; egress kinds only */
 	struct timer		timer;		/* of handshake, idle, head, flush */
 	uint64_t		progress;	/* private: bytes sent at arming */
 	uint64_t		flush_sent;	/* private: bytes sent when the */
@@ -68,7 +77,16 @@ struct conn {
 };
 
 /* fd: owned from here.  wrk->certs has a default context. */
-void conn_new(struct worker *, int fd, const struct net_addr *peer);
+void conn_new(struct worker *, int fd, const struct net_addr *peer,
+    enum conf_listen_kind);
+
+/* ---- for egress.c ---- */
+
+/* The head stays in the input until conn_go_on, which reads it again. */
+void conn_wait(struct conn *);
+void conn_go_on(struct conn *);
+/* CONNECT was answered with 200: the head is consumed, and TLS is awaited. */
+void conn_connected(struct conn *);
 
 /* How much of a request may stand in the stream's input: a body that is read
  * whole and is not copied; 0: what a head needs. */

@@ -29,7 +29,8 @@ close_idle(struct worker *w)
 	TAILQ_FOREACH_SAFE(c, &w->live, link, next) {
 		if (c->state == CONN_IDLE && (c->asked || late))
 			conn_finish(c, CLOSE_DRAIN);
-		else if (c->state == CONN_HANDSHAKE && late)
+		else if ((c->state == CONN_HANDSHAKE ||
+		    c->state == CONN_HELLO) && late)
 			conn_close(c, CLOSE_DRAIN);
 	}
 }

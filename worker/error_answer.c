@@ -20,9 +20,16 @@ static const struct error_info table[ERROR_CODES] = {
 	    "HTTP Version Not Supported", false },
 	{ ERROR_CLIENT_TIMEOUT, "client-timeout", 408, "Client Timeout", false },
 	{ ERROR_UNAUTHORIZED, "unauthorized", 401, "Unauthorized", false },
+	{ ERROR_PROXY_AUTHENTICATION, "proxy-authentication-required", 407,
+	    "Proxy Authentication Required", false },
+	{ ERROR_FORBIDDEN_DESTINATION, "forbidden-destination", 403, "Forbidden", false },
+	{ ERROR_FORBIDDEN_IP, "forbidden-ip-error", 403, "Forbidden", false },
+	{ ERROR_FORBIDDEN, "forbidden", 403, "Forbidden", false },
 	{ ERROR_DECRYPT_FORBIDDEN, "decrypt/forbidden", 403, "Forbidden", false },
 	{ ERROR_RELAY_NOT_FOUND, "relay-not-found", 404, "Relay Not Found", false },
+	{ ERROR_RESOURCE_NOT_FOUND, "resource-not-found", 404, "Not Found", false },
 	{ ERROR_METHOD_NOT_ALLOWED, "method-not-allowed", 405, "Method Not Allowed", false },
+	{ ERROR_CONFLICT, "conflict", 409, "Conflict", false },
 	{ ERROR_MISDIRECTED_REQUEST, "misdirected-request", 421, "Misdirected Request", false },
 	{ ERROR_DECRYPTION, "decryption-error", 422, "Decryption Error", false },
 	{ ERROR_RATE_LIMITED, "rate-limited", 429, "Too Many Requests", true },
@@ -63,33 +70,45 @@ write_problem(struct buffer *out, const struct error_info *e, const char *detail
 	body_json_close_object(&w);
 }
 
-void
-error_answer_write(struct buffer *out, enum error_code code, const char *detail,
-    const char *ctx, bool close, bool head_only)
+static void
+write_allow(struct buffer *out, const char *allow)
 {
-	const struct error_info *e = error_info(code);
+	http_write_field_str(out, "Allow", allow != NULL ? allow :
+	    "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+}
+
+void
+error_answer_put(struct buffer *out, const struct error_answer *a)
+{
+	const struct error_info *e = error_info(a->code);
 	struct buffer body;
 
 	buffer_init(&body, 0, false);
-	write_problem(&body, e, detail);
+	write_problem(&body, e, a->detail);
 	http_write_status_line(out, e->status, SPAN_LIT(""));
 	http_write_field_str(out, "Content-Type", "application/problem+json");
 	http_write_length(out, buffer_len(&body));
 	http_write_field_str(out, "x-evervault-error-code", e->name);
-	http_write_field_str(out, "x-evervault-ctx", ctx);
+	http_write_field_str(out, "x-evervault-ctx", a->ctx);
 	http_write_field_str(out, "Cache-Control", "no-store");
 	if (e->retry_after)
 		http_write_field_str(out, "Retry-After", "1");
-	if (code == ERROR_METHOD_NOT_ALLOWED)
-		http_write_field_str(out, "Allow",
-		    "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
-	if (code == ERROR_UNAUTHORIZED)		/* RFC 9110 15.5.2 */
-		http_write_field_str(out, "WWW-Authenticate",
+	if (a->cors)
+		http_write_field_str(out, "Access-Control-Allow-Origin", "*");
+	if (a->code == ERROR_METHOD_NOT_ALLOWED)
+		write_allow(out, a->allow);
+	/* RFC 9110 15.5.2.  Basic, inside of a tunnel, would have clients ask
+	 * for, and forget, the password of the destination. */
+	if (a->code == ERROR_UNAUTHORIZED)
+		http_write_field_str(out, "WWW-Authenticate", a->inside ?
+		    "ApiKey realm=\"relay\"" : "Basic realm=\"relay\"");
+	if (a->code == ERROR_PROXY_AUTHENTICATION)	/* RFC 9110 15.5.8 */
+		http_write_field_str(out, "Proxy-Authenticate",
 		    "Basic realm=\"relay\"");
-	if (close)
+	if (a->close)
 		http_write_field_str(out, "Connection", "close");
 	http_write_end(out);
-	if (!head_only)
+	if (!a->head_only)
 		buffer_put(out, buffer_data(&body), buffer_len(&body));
 	buffer_fini(&body);
 }

@@ -23,9 +23,15 @@ enum error_code {
 	ERROR_HTTP_VERSION_NOT_SUPPORTED,
 	ERROR_CLIENT_TIMEOUT,
 	ERROR_UNAUTHORIZED,
+	ERROR_PROXY_AUTHENTICATION,
+	ERROR_FORBIDDEN_DESTINATION,
+	ERROR_FORBIDDEN_IP,
+	ERROR_FORBIDDEN,
 	ERROR_DECRYPT_FORBIDDEN,
 	ERROR_RELAY_NOT_FOUND,
+	ERROR_RESOURCE_NOT_FOUND,
 	ERROR_METHOD_NOT_ALLOWED,
+	ERROR_CONFLICT,
 	ERROR_MISDIRECTED_REQUEST,
 	ERROR_DECRYPTION,
 	ERROR_RATE_LIMITED,
@@ -51,12 +57,19 @@ struct error_info {
 };
 const struct error_info *error_info(enum error_code);
 
-/*
- * Append a whole answer.  detail: a literal or our own text, never a value of
- * the message.  ctx: the transaction id.  close: say Connection: close.
- * head_only: the answer to HEAD.
- */
-void error_answer_write(struct buffer *, enum error_code, const char *detail,
-    const char *ctx, bool close, bool head_only);
+struct error_answer {
+	enum error_code	code;
+	const char	*detail;	/* a literal or our own text, never a
+					   value of the message */
+	const char	*ctx;		/* the transaction id */
+	const char	*allow;		/* of a 405; NULL: what a relay takes */
+	bool		cors;		/* a browser's script may read it */
+	bool		inside;		/* of an egress tunnel: a 401 is no
+					   question of the destination's */
+	bool		close;		/* say Connection: close */
+	bool		head_only;	/* the answer to HEAD */
+};
+/* Append a whole answer. */
+void error_answer_put(struct buffer *, const struct error_answer *);
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * worker/exchange.c - life of an exchange: its caller's key, its origin, its
- * end.  The request's way is in exchange_request.c, the response's in
- * exchange_response.c, who is waited for in exchange_deadline.c.
+ * worker/exchange.c - life of an exchange: its caller's key, its end.  The
+ * request's way is in exchange_request.c (on egress exchange_open.c) and
+ * exchange_send.c, the response's in exchange_response.c, the connection to the
+ * destination in exchange_origin.c, who is waited for in exchange_deadline.c.
  *
  * Any function that may end the exchange is the last thing its caller does, or
  * says so by its result.
@@ -15,22 +16,54 @@
 #include "lib/base/object.h"
 #include "lib/http/write.h"
 #include "worker/api_key.h"
+#include "worker/egress.h"
 
 #define REFUSALS_PER_S	20	/* log lines; peers can cause them at will */
 
-static void on_origin_input(void *);
-static void on_origin_drained(void *);
-static void on_origin_eof(void *);
-static void on_origin_error(void *, enum net_reason, const char *);
+/* ---- life ---- */
 
-static const struct net_stream_ops origin_ops = {
-	.on_input = on_origin_input,
-	.on_drained = on_origin_drained,
-	.on_eof = on_origin_eof,
-	.on_error = on_origin_error,
-};
+struct exchange *
+exchange_new(struct conn *c, const struct http_head *head, struct judgement *j)
+{
+	struct exchange *x = xcalloc(1, sizeof(*x));
+	struct worker *w = c->wrk;
 
-/* ---- the end ---- */
+	x->magic = EXCHANGE_MAGIC;
+	x->conn = c;
+	x->wrk = w;
+	x->relay = j->relay;		/* the reference moves; j keeps a view */
+	x->route = j->route;
+	transaction_begin(&x->tx);
+	memcpy(x->host, j->host, sizeof(x->host));
+	x->method = head->method;
+	x->client_minor = head->minor;
+	x->client_keep = http_head_keep_alive(head);
+	x->has_body = j->framing.kind == HTTP_BODY_CHUNKED ||
+	    j->framing.kind == HTTP_BODY_LENGTH;
+	x->syntax = j->syntax;
+	x->coding = j->coding;
+	x->collected = j->syntax != REWRITE_NONE;
+	x->body_limit = judge_body_limit(w->conf, x->relay);
+	x->piece_at = EXCHANGE_PIECE_BYTES;
+	x->wants_continue = j->expects;
+	x->upgrade = j->upgrade.len != 0;
+	body_reader_init(&x->reader, &j->framing, &w->head_limits);
+	x->body_taken = x->reader.done;
+	http_head_init(&x->rhead);
+	buffer_init(&x->head, 0, true);
+	buffer_init(&x->body, 0, true);
+	buffer_init(&x->back_head, 0, true);
+	buffer_init(&x->rbody, 0, true);
+	buffer_init(&x->trailers, 0, true);
+	buffer_init(&x->api_key, 0, true);
+	buffer_init(&x->again, 0, true);
+	buffer_init(&x->media, 0, false);
+	buffer_init(&x->end, 0, true);
+	buffer_init(&x->coded, 0, true);
+	buffer_init(&x->if_unchanged, 0, true);
+	x->binds = egress_binds_connection(head);
+	return (x);
+}
 
 void
 exchange_free(struct exchange **xp)
@@ -59,6 +92,12 @@ exchange_free(struct exchange **xp)
 	buffer_fini(&x->trailers);
 	buffer_fini(&x->api_key);
 	buffer_fini(&x->again);
+	buffer_fini(&x->media);
+	buffer_fini(&x->end);
+	buffer_fini(&x->coded);
+	http_decoder_free(&x->decoder);
+	http_encoder_free(&x->encoder);
+	buffer_fini(&x->if_unchanged);
 	relay_unref(&x->relay);
 	x->magic = 0;
 	free(x);
@@ -92,8 +131,12 @@ exchange_done(struct exchange *x)
 	bool keep = !x->close_after && x->body_taken;
 
 	ensure(x->response == RESPONSE_DONE);
-	if (x->origin_keep && x->request == REQUEST_SENT && !x->origin_deaf)
-		origin_give(&x->origin);
+	if (x->origin_keep && x->request == REQUEST_SENT && !x->origin_deaf) {
+		if (!x->binds && !x->origin->bound)
+			origin_give(&x->origin);
+		else if (x->egress && egress_is_inside(x->conn->egress))
+			egress_keep_origin(x->conn->egress, &x->origin);
+	}
 	transaction_end(&x->tx, x->conn->id, x->host, "done");
 	conn_answered(x->conn, keep);
 }
@@ -103,8 +146,13 @@ exchange_done(struct exchange *x)
 static uint64_t
 request_held(const struct exchange *x)
 {
-	uint64_t bytes = buffer_len(&x->body) + buffer_len(&x->again);
+	uint64_t bytes = buffer_len(&x->body) + buffer_len(&x->again) +
+	    buffer_len(&x->coded);
 
+	if (x->decoder != NULL)
+		bytes += http_decoder_held(x->decoder);
+	if (x->encoder != NULL)
+		bytes += http_encoder_held(x->encoder);
 	if (x->request == REQUEST_COLLECT)
 		bytes += buffer_len(net_stream_input(x->conn->stream));
 	if (x->collected && x->origin != NULL)
@@ -164,10 +212,21 @@ exchange_transform(struct exchange *x, const struct relay_action *action,
     bool pieces, transform_cb *cb)
 {
 	const struct relay *r = x->relay;
+	const struct conf *conf = x->wrk->conf;
+	const struct transform_scan scan = {
+		.media = { buffer_data(&x->media), buffer_len(&x->media) },
+		.limits = { conf->max_token_bytes,
+		    conf->max_file_bytes + WORKER_FILE_SEALED_MORE },
+		.headers = conf->egress_open_headers,
+		.query = conf->egress_open_query,
+	};
 	const struct transform_job job = {
 		.engines = x->wrk->engines,
 		.relay = r,
 		.action = action,
+		.scan = action == NULL ? &scan : NULL,
+		.place = x->egress ? RPC_PLACE_EGRESS : RPC_PLACE_RELAY,
+		.destination = r->host,
 		.client = x->conn->client,
 		.head = head,
 		.body = body,
@@ -218,179 +277,6 @@ bool
 exchange_room(struct net_stream *to)
 {
 	return (net_stream_unsent(to) < EXCHANGE_UNSENT_MAX);
-}
-
-/* ---- the origin ---- */
-
-static enum error_code
-origin_error(enum origin_fault fault)
-{
-	switch (fault) {
-	case ORIGIN_UNRESOLVED:
-	case ORIGIN_REFUSED:
-		return (ERROR_SERVICE_UNAVAILABLE);
-	case ORIGIN_TIMEOUT:
-		return (ERROR_REQUEST_TIMEOUT);
-	case ORIGIN_TLS:
-		return (ERROR_UPSTREAM_TLS);
-	case ORIGIN_LOOP:
-		return (ERROR_TUNNEL_LOOP);
-	case ORIGIN_OK:
-		break;
-	}
-	return (ERROR_INTERNAL);
-}
-
-static const char *
-origin_detail(enum origin_fault fault)
-{
-	switch (fault) {
-	case ORIGIN_UNRESOLVED:
-		return ("the destination's name does not resolve");
-	case ORIGIN_REFUSED:
-		return ("the destination refused the connection");
-	case ORIGIN_TIMEOUT:
-		return ("the destination did not accept a connection in time");
-	case ORIGIN_TLS:
-		return ("no trusted TLS connection to the destination");
-	case ORIGIN_LOOP:
-		return ("the destination is this relay itself");
-	case ORIGIN_OK:
-		break;
-	}
-	return ("");
-}
-
-static void
-on_origin_ready(void *arg, enum origin_fault fault, const char *why,
-    struct origin_conn *c)
-{
-	static struct log_rate rate;
-	struct exchange *x = arg;
-	unsigned suppressed;
-
-	x->take_id = 0;
-	if (fault != ORIGIN_OK) {
-		if (log_rate_ok(&rate, REFUSALS_PER_S, &suppressed))
-			log_info("conn=%llu origin failed destination=%s port=%u "
-			    "why=\"%s\" suppressed=%u",
-			    (unsigned long long)x->conn->id, x->relay->host,
-			    x->relay->port, why, suppressed);
-		exchange_fail(x, origin_error(fault), "connect",
-		    origin_detail(fault));
-		return;
-	}
-	x->origin = c;
-	x->origin_deaf = false;
-	net_stream_set_ops(c->stream, &origin_ops, x);
-	if (exchange_request_pump(x))
-		exchange_arm(x);
-}
-
-void
-exchange_origin_ask(struct exchange *x, bool fresh)
-{
-	x->take_id = origin_take(x->wrk->origins, x->relay, fresh,
-	    on_origin_ready, x);
-}
-
-bool
-exchange_idempotent(enum http_method m)
-{
-	return (m == HTTP_GET || m == HTTP_HEAD || m == HTTP_PUT ||
-	    m == HTTP_DELETE || m == HTTP_OPTIONS || m == HTTP_TRACE);
-}
-
-/* Nothing is to be sent yet: no connection is needed. */
-static bool
-still_reading(const struct exchange *x)
-{
-	return (x->request == REQUEST_AUTH || x->request == REQUEST_COLLECT ||
-	    x->request == REQUEST_SEAL);
-}
-
-/*
- * The connection broke before its answer began.  A reused one may have been
- * closed by the origin while our request was on its way: once more on a fresh
- * one, if no byte of the request left or a repeat does no harm, and if we
- * still hold all of it.
- */
-static bool
-may_retry(struct exchange *x)
-{
-	if (x->response != RESPONSE_HEAD)
-		return (false);
-	if (still_reading(x))
-		return (true);
-	if (x->retried)
-		return (false);
-	if (!x->head_sent || net_stream_take_back(x->origin->stream, x->sent_mark,
-	    &x->again))
-		return (true);
-	return (x->origin->reused && exchange_idempotent(x->method) && x->request == REQUEST_SENT &&
-	    (!x->has_body || buffer_len(&x->body) != 0));
-}
-
-void
-exchange_origin_lost(struct exchange *x, const char *why)
-{
-	log_debug("conn=%llu origin lost why=\"%s\"",
-	    (unsigned long long)x->conn->id, why);
-	if (may_retry(x)) {
-		x->head_sent = false;
-		if (x->request == REQUEST_SENT && buffer_len(&x->again) == 0)
-			x->request = REQUEST_READY;
-		origin_drop(&x->origin);
-		http_head_reset(&x->rhead);
-		if (!still_reading(x)) {	/* else: asked when it is needed */
-			x->retried = true;
-			exchange_origin_ask(x, true);
-		}
-		exchange_arm(x);
-		return;
-	}
-	exchange_fail(x, ERROR_UPSTREAM_PROTOCOL, "response",
-	    x->response == RESPONSE_HEAD ?
-	    "the destination closed the connection without an answer" :
-	    "the destination cut its answer short");
-}
-
-static void
-on_origin_input(void *arg)
-{
-	exchange_response_pump(arg);
-}
-
-static void
-on_origin_drained(void *arg)
-{
-	struct exchange *x = arg;
-
-	(void)exchange_account(x);
-	if (exchange_request_pump(x))
-		exchange_arm(x);
-}
-
-static void
-on_origin_eof(void *arg)
-{
-	exchange_response_eof(arg);
-}
-
-/* What came before it broke counts: input that waits for a slow client, or an
- * answer that is whole already. */
-static void
-on_origin_error(void *arg, enum net_reason reason, const char *why)
-{
-	struct exchange *x = arg;
-
-	(void)reason;
-	if (x->response == RESPONSE_HEAD) {
-		exchange_origin_lost(x, why);
-		return;
-	}
-	x->origin_deaf = x->origin_cut = true;
-	exchange_response_eof(x);
 }
 
 /* ---- events of the conn ---- */
@@ -449,17 +335,18 @@ begin(struct exchange *x)
 }
 
 static void
-on_verdict(void *arg, enum api_key_verdict verdict)
+on_verdict(void *arg, const struct api_key_answer *answer)
 {
 	struct exchange *x = arg;
 
 	x->auth_id = 0;
-	switch (verdict) {
+	switch (answer->verdict) {
 	case API_KEY_GOOD:
 		x->request = x->after_auth;
 		begin(x);
 		return;
 	case API_KEY_BAD:
+	case API_KEY_NO_SCOPE:
 		exchange_fail(x, ERROR_UNAUTHORIZED, "authentication",
 		    "the API key is not good for this relay");
 		return;
@@ -473,16 +360,19 @@ on_verdict(void *arg, enum api_key_verdict verdict)
 static void
 authenticate(struct exchange *x)
 {
-	enum api_key_verdict now = API_KEY_NO_ENGINE;
+	const struct api_key_question question = {
+		.key = { buffer_data(&x->api_key), buffer_len(&x->api_key) },
+		.app = x->relay->app,
+		.scope = API_SCOPE_RELAY,
+	};
+	struct api_key_answer now;
 
 	x->after_auth = x->request;
 	x->request = REQUEST_AUTH;
-	x->auth_id = api_key_ask(x->wrk->api_keys, x->relay->app, (struct span){
-	    buffer_data(&x->api_key), buffer_len(&x->api_key) }, on_verdict, x,
-	    &now);
+	x->auth_id = api_key_ask(x->wrk->api_keys, &question, on_verdict, x, &now);
 	buffer_clear(&x->api_key);
 	if (x->auth_id == 0)
-		on_verdict(x, now);
+		on_verdict(x, &now);
 	else
 		exchange_arm(x);
 }

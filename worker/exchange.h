@@ -11,6 +11,9 @@
  *   request   (AUTH ->) COLLECT -> SEAL -> READY -> SENT  a body with work
  *             (AUTH ->) SEAL -> READY | STREAM -> SENT    work in the head alone
  *             (AUTH ->) STREAM -> SENT                    no work
+ *             COLLECT -> SEAL -> READY -> SENT            egress: a short body
+ *             COLLECT -> OPEN -> SENT                     egress: opened while
+ *                                                         it comes
  *   response  HEAD -> STREAM -> DONE                  passes through
  *             HEAD -> OPEN -> STREAM -> DONE          work in the head alone
  *             HEAD -> COLLECT -> OPEN -> DONE         has work, read whole
@@ -26,9 +29,11 @@
 #include "conf/relay_json.h"
 #include "lib/base/host.h"
 #include "lib/base/timer.h"
+#include "lib/http/content_coding.h"
 #include "worker/body_reader.h"
 #include "worker/conn.h"
 #include "worker/error_answer.h"
+#include "worker/judge.h"
 #include "worker/origin_pool.h"
 #include "worker/transform.h"
 #include "worker/worker.h"
@@ -39,6 +44,7 @@ enum request_state {
 	REQUEST_SEAL,		/* an engine call is out for what is whole */
 	REQUEST_READY,		/* whole in body, waits for the origin */
 	REQUEST_STREAM,		/* passes through as it comes */
+	REQUEST_OPEN,		/* egress: opened and passed on as it comes */
 	REQUEST_SENT		/* every byte is queued to the origin */
 };
 
@@ -72,6 +78,9 @@ struct exchange {
 	bool			client_keep;	/* it keeps the connection */
 	bool			has_body;
 	enum rewrite_syntax	syntax;		/* of a body that has work */
+	enum http_coding	coding;		/* of it, still to be undone */
+	enum http_coding	recode;		/* to be done again behind the last
+						   action; identity: none */
 	bool			collected;	/* the body is read whole */
 	bool			chunked_out;	/* towards the origin */
 	bool			wants_continue;	/* it waits for a 100 */
@@ -86,7 +95,22 @@ struct exchange {
 	size_t			piece_at;	/* bytes in body that are worth a call
 						   before it is whole */
 
+	/* egress: tokens are opened, wherever they stand */
+	bool			egress;
+	bool			open_head;	/* in its head, too */
+	struct buffer		media;		/* owned: its Content-Type */
+	struct http_decoder	*decoder;	/* owned; NULL: not coded */
+	struct http_encoder	*encoder;	/* owned; NULL: goes on decoded */
+	struct buffer		coded;		/* owned: a short body as it came */
+	struct buffer		end;		/* owned: trailers of its body */
+	enum transform_result	opened;		/* of a piece that waits for a
+						   connection; PENDING: none does */
+	struct buffer		if_unchanged;	/* owned: fields that hold if
+						   nothing was opened */
+
 	/* origin */
+	bool			binds;		/* a side authenticates its connection:
+						   not to be shared */
 	uint64_t		take_id;	/* waits for a connection; 0: no */
 	struct origin_conn	*origin;	/* owned; NULL: not yet */
 	bool			head_sent;	/* request head is queued */
@@ -103,6 +127,8 @@ struct exchange {
 	struct http_framing	rframing;
 	struct body_reader	rreader;
 	enum rewrite_syntax	rsyntax;	/* of a body that has work */
+	enum http_coding	rcoding;	/* of it, still to be undone, and
+						   not in back_head yet */
 	bool			unread;		/* read in part, and goes on as it
 						   came */
 	uint64_t		rlength;	/* declared for a body-less answer;
@@ -138,6 +164,10 @@ struct exchange {
 /* A sealed body is longer than a plain one: about 4/3 plus 90 bytes a field. */
 #define EXCHANGE_RESULT_MAX	(64u << 20)
 
+/* Of a request that was judged, whose relay reference moves here; x->request
+ * and x->head are the caller's to fill in.  Nothing points into the head. */
+struct exchange *exchange_new(struct conn *, const struct http_head *,
+    struct judgement *);
 /* Free whatever state it is in; cancels its call and its wait. */
 void exchange_free(struct exchange **);
 
@@ -167,13 +197,11 @@ bool exchange_room(struct net_stream *to);
 bool exchange_say_continue(struct exchange *);
 enum error_code exchange_transform_error(enum transform_result);
 /* The next action on a message, begun; one that is only fed later is created.
- * The transform's owner is the exchange. */
+ * Action NULL: every token of an egress request is opened.  The transform's
+ * owner is the exchange. */
 struct transform *exchange_transform(struct exchange *,
     const struct relay_action *, enum rewrite_syntax, struct buffer *head,
     struct buffer *body, bool pieces, transform_cb *);
-
-/* A repeat does no harm (RFC 9110 9.2.2). */
-bool exchange_idempotent(enum http_method);
 
 /* exchange_deadline.c */
 /* Watch whoever has to move next. */
@@ -187,9 +215,42 @@ bool exchange_client_too_slow(const struct exchange *);
  * that is left of it, or a piece that can be sealed while the rest comes. */
 size_t exchange_enough(const struct exchange *);
 
+/* exchange_open.c: the request of an egress exchange.  As exchange_request_pump
+ * what may end the exchange says so. */
+void exchange_open_begin(struct exchange *, const struct http_head *);
+bool exchange_open_collect(struct exchange *);
+bool exchange_open_pump(struct exchange *);
+/* Every action was carried out on a short body. */
+bool exchange_open_done(struct exchange *);
+
 /* exchange_request.c; false: the exchange is gone, or begins again with
  * another origin connection: nothing is left to do */
 bool exchange_request_pump(struct exchange *);
+/* The body goes on as it comes. */
+bool exchange_streams(const struct exchange *);
+/* The body's framing is broken, or its trailers too long.  Returns false. */
+bool exchange_body_fault(struct exchange *, enum rc);
+/* Everything that came of the body was taken, and rc says whether that was the
+ * end: is there hope for more?  False: the exchange is gone. */
+bool exchange_body_went_on(struct exchange *, enum rc);
+/* The body is whole, or none of it is read: carry out what is left of the
+ * request's actions, in order.  False: the exchange is gone. */
+bool exchange_run_actions(struct exchange *);
+
+/* exchange_send.c */
+enum rc exchange_send_head(struct exchange *, bool chunked);
+enum rc exchange_send_body(struct exchange *);
+enum rc exchange_send_piece(struct exchange *, struct span);
+/* The last chunk, with the trailers that may go on: of the reader, whose views
+ * must be good; or those that were kept in x->end. */
+enum rc exchange_send_last_chunk(struct exchange *);
+enum rc exchange_send_end(struct exchange *);
+enum rc exchange_send_again(struct exchange *);
+/* A write failed.  False: see exchange_request_pump. */
+bool exchange_not_sent(struct exchange *, enum rc);
+/* There is a connection that takes bytes; asked for again if it was lost while
+ * the body was read. */
+bool exchange_has_origin(struct exchange *);
 /* exchange_response.c */
 void exchange_response_pump(struct exchange *);
 void exchange_response_eof(struct exchange *);
@@ -201,7 +262,11 @@ bool response_head_interim(struct exchange *, struct buffer *in);
  * not known.  False: the exchange is gone. */
 bool response_head_answer(struct exchange *, uint64_t length);
 
-/* exchange.c */
+/* exchange_origin.c */
+enum error_code exchange_origin_error(enum origin_fault);
+const char *exchange_origin_detail(enum origin_fault);
+/* A repeat does no harm (RFC 9110 9.2.2). */
+bool exchange_idempotent(enum http_method);
 void exchange_origin_ask(struct exchange *, bool fresh);
 /* Begin again with another connection if that does no harm, else fail. */
 void exchange_origin_lost(struct exchange *, const char *why);

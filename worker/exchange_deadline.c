@@ -33,7 +33,7 @@ whom(const struct exchange *x)
 		return (WAIT_ORIGIN_BODY);
 	if (!exchange_room(x->origin->stream))
 		return (WAIT_ORIGIN_READS);
-	if (x->request == REQUEST_STREAM)
+	if (exchange_streams(x))
 		return (WAIT_CLIENT_BODY);
 	return (WAIT_ORIGIN_HEAD);
 }

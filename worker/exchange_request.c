@@ -7,15 +7,15 @@
 #include "worker/exchange.h"
 
 #include "lib/http/write.h"
+#include "worker/content_coding.h"
 #include "worker/trailer.h"
 
-static bool run_actions(struct exchange *);
 static void on_sealed(void *, enum transform_result, const char *);
 
 /* ---- reading ---- */
 
-static bool
-body_fault(struct exchange *x, enum rc rc)
+bool
+exchange_body_fault(struct exchange *x, enum rc rc)
 {
 	x->client_keep = false;
 	if (rc == RC_LIMIT)
@@ -31,8 +31,8 @@ body_fault(struct exchange *x, enum rc rc)
  * Everything that came was taken: was it the end, is there hope for more?
  * False: the exchange is gone.
  */
-static bool
-body_went_on(struct exchange *x, enum rc rc)
+bool
+exchange_body_went_on(struct exchange *x, enum rc rc)
 {
 	x->tx.request_bytes = x->reader.total;
 	if (rc == RC_OK) {
@@ -82,7 +82,8 @@ acted(struct exchange *x, enum transform_result result, const char *why)
 			transform_free(&x->transform);
 			return (true);
 		}
-		exchange_fail(x, exchange_transform_error(result), "seal", why);
+		exchange_fail(x, exchange_transform_error(result),
+		    x->egress ? "open" : "seal", why);
 		return (false);
 	}
 	transform_free(&x->transform);
@@ -104,7 +105,8 @@ refuse_body(struct exchange *x, enum error_code code, const char *detail)
 static bool
 in_pieces(const struct exchange *x)
 {
-	return (x->syntax == REWRITE_JSON && x->route->n_request == 1 &&
+	return (x->syntax == REWRITE_JSON && x->coding == HTTP_CODING_IDENTITY &&
+	    x->route->n_request == 1 &&
 	    transform_streams(&x->route->request[0]) &&
 	    x->relay->mismatch_request != RELAY_MISMATCH_FORWARD);
 }
@@ -112,6 +114,10 @@ in_pieces(const struct exchange *x)
 size_t
 exchange_enough(const struct exchange *x)
 {
+	size_t stream = x->wrk->conf->stream_buffer_bytes;
+
+	if (x->egress)
+		return (x->reader.left > stream ? stream : (size_t)x->reader.left);
 	/* At most body_limit: the head was judged. */
 	return (x->reader.left > EXCHANGE_PIECE_BYTES && in_pieces(x) ?
 	    EXCHANGE_PIECE_BYTES : (size_t)x->reader.left);
@@ -185,6 +191,51 @@ seal_piece(struct exchange *x)
 	return (acted(x, result, why));
 }
 
+/* The body is whole: what its actions can read, of the same limit.  False: the
+ * exchange is gone. */
+static bool
+undo_coding(struct exchange *x)
+{
+	enum rc rc = content_coding_undo(x->coding, &x->body, x->body_limit);
+	enum error_code code;
+	const char *why;
+
+	if (rc == RC_OK) {
+		x->recode = x->wrk->conf->reencode_bodies ? x->coding :
+		    HTTP_CODING_IDENTITY;
+		x->coding = HTTP_CODING_IDENTITY;
+		if (exchange_account(x))
+			return (true);
+		exchange_fail(x, ERROR_OVERLOADED, "request-body",
+		    "this worker holds as many bodies as it may");
+		return (false);
+	}
+	if (rc == RC_SYNTAX && goes_on_unread(x, TRANSFORM_MALFORMED)) {
+		content_coding_write(x->coding, &x->head);
+		x->coding = HTTP_CODING_IDENTITY;
+		x->syntax = REWRITE_NONE;
+		return (true);
+	}
+	code = content_coding_error(rc, &why);
+	exchange_fail(x, code, "request-body", why);
+	return (false);
+}
+
+/* Every action was carried out.  False: the exchange is gone. */
+static bool
+redo_coding(struct exchange *x)
+{
+	if (content_coding_redo(x->recode, &x->body) != RC_OK) {
+		exchange_fail(x, ERROR_OVERLOADED, "request-body",
+		    "no memory to encode the body");
+		return (false);
+	}
+	content_coding_write(x->recode, &x->head);
+	x->recode = HTTP_CODING_IDENTITY;
+	(void)exchange_account(x);
+	return (true);
+}
+
 /* Take what is there into x->body.  False: the exchange is gone. */
 static bool
 collect(struct exchange *x)
@@ -208,15 +259,17 @@ collect(struct exchange *x)
 		return (refuse_body(x, ERROR_PAYLOAD_TOO_LARGE,
 		    "the body is over the limit for bodies with selectors"));
 	default:
-		return (body_fault(x, rc == RC_DENIED ? RC_LIMIT : rc));
+		return (exchange_body_fault(x, rc == RC_DENIED ? RC_LIMIT : rc));
 	}
-	if (!body_went_on(x, rc))
+	if (!exchange_body_went_on(x, rc))
 		return (false);
 	if (rc == RC_MORE)
 		return (seal_piece(x));
 	conn_input_high(x->conn, 0);	/* what follows is the next request */
 	x->request = REQUEST_SEAL;
-	return (transform_is_pending(x->transform) ? true : run_actions(x));
+	if (x->coding != HTTP_CODING_IDENTITY && !undo_coding(x))
+		return (false);
+	return (transform_is_pending(x->transform) ? true : exchange_run_actions(x));
 }
 
 /* ---- sealing ---- */
@@ -228,118 +281,48 @@ on_sealed(void *arg, enum transform_result result, const char *why)
 
 	if (!acted(x, result, why))
 		return;
-	if (x->request == REQUEST_SEAL ? run_actions(x) : seal_piece(x))
+	if (x->request == REQUEST_SEAL ? exchange_run_actions(x) : seal_piece(x))
 		exchange_arm(x);
 }
 
-/* Carry out what is left of the request's actions, in order: the body is
- * whole, or none of it is read.  False: the exchange is gone. */
-static bool
-run_actions(struct exchange *x)
+static size_t
+n_actions(const struct exchange *x)
+{
+	return (x->egress ? 1 : x->route->n_request);
+}
+
+/* NULL: open every token. */
+static const struct relay_action *
+next_action(const struct exchange *x)
+{
+	return (x->egress ? NULL : &x->route->request[x->action]);
+}
+
+bool
+exchange_run_actions(struct exchange *x)
 {
 	enum transform_result result;
 	const char *why;
 
-	while (x->action < x->route->n_request) {
+	while (x->action < n_actions(x)) {
 		if (x->transform == NULL)
-			x->transform = exchange_transform(x,
-			    &x->route->request[x->action], x->syntax, &x->head,
-			    &x->body, false, on_sealed);
+			x->transform = exchange_transform(x, next_action(x),
+			    x->syntax, &x->head, &x->body, false, on_sealed);
 		result = transform_feed(x->transform, true, &why);
 		if (result == TRANSFORM_PENDING)
 			return (true);
 		if (!acted(x, result, why))
 			return (false);
 	}
+	if (x->egress && !exchange_open_done(x))
+		return (false);
+	if (x->recode != HTTP_CODING_IDENTITY && !redo_coding(x))
+		return (false);
 	x->request = x->has_body && !x->collected ? REQUEST_STREAM : REQUEST_READY;
 	return (exchange_request_pump(x));
 }
 
 /* ---- sending ---- */
-
-static enum rc
-to_origin(struct exchange *x, const void *data, size_t len)
-{
-	return (net_stream_write(x->origin->stream, data, len));
-}
-
-/*
- * A write failed.  RC_IO: the stream broke, and its own event tells after all
- * that the origin said before was read: an early answer counts.  RC_NOMEM: a
- * part is missing and no event will come.  False: see exchange_request_pump.
- */
-static bool
-not_sent(struct exchange *x, enum rc rc)
-{
-	if (rc == RC_NOMEM) {
-		exchange_origin_lost(x, "no memory to send");
-		return (false);
-	}
-	x->origin_deaf = true;
-	return (true);
-}
-
-static enum rc
-send_head(struct exchange *x)
-{
-	struct buffer head;
-	enum rc rc;
-
-	x->sent_mark = net_stream_sent_total(x->origin->stream);
-	buffer_init(&head, 0, true);
-	buffer_put(&head, buffer_data(&x->head), buffer_len(&x->head));
-	if (x->request == REQUEST_READY && x->has_body)	/* it was collected */
-		http_write_length(&head, buffer_len(&x->body));
-	http_write_end(&head);
-	rc = net_stream_write_buffer(x->origin->stream, &head);
-	x->head_sent = rc == RC_OK;
-	buffer_fini(&head);
-	return (rc);
-}
-
-/* The whole body in one piece.  It is kept for a repeat only where there can
- * be one: on a reused connection, which may turn out to be closed, and of a
- * method that does no harm twice. */
-static enum rc
-send_body(struct exchange *x)
-{
-	x->request = REQUEST_SENT;
-	if (x->origin->reused && !x->retried && exchange_idempotent(x->method))
-		return (to_origin(x, buffer_data(&x->body), buffer_len(&x->body)));
-	return (net_stream_write_buffer(x->origin->stream, &x->body));
-}
-
-static enum rc
-send_piece(struct exchange *x, struct span piece)
-{
-	char head[HTTP_CHUNK_HEAD_BYTES];
-	enum rc rc;
-	size_t n;
-
-	if (piece.len == 0)
-		return (RC_OK);
-	n = http_chunk_head(piece.len, head);
-	if ((rc = to_origin(x, head, n)) != RC_OK ||
-	    (rc = to_origin(x, piece.p, piece.len)) != RC_OK)
-		return (rc);
-	return (to_origin(x, "\r\n", 2));
-}
-
-/* The end, with the trailers that may go on. */
-static enum rc
-send_last_chunk(struct exchange *x)
-{
-	struct buffer end;
-	enum rc rc;
-
-	buffer_init(&end, 0, true);
-	buffer_puts(&end, "0\r\n");
-	trailer_write(&x->reader.trailers, x->route, TRAILER_REQUEST, &end);
-	buffer_puts(&end, "\r\n");
-	rc = net_stream_write_buffer(x->origin->stream, &end);
-	buffer_fini(&end);
-	return (rc);
-}
 
 /* A piece of the body, or its end, at the front of `in`: taken in any case. */
 static enum rc
@@ -356,8 +339,8 @@ pass_on(struct exchange *x, struct buffer *in, enum rc rc, struct span piece,
 			return (RC_OK);
 	} else {
 		/* Trailers are views of the input. */
-		sent = rc == RC_OK && x->chunked_out ? send_last_chunk(x) :
-		    send_piece(x, piece);
+		sent = rc == RC_OK && x->chunked_out ? exchange_send_last_chunk(x) :
+		    exchange_send_piece(x, piece);
 	}
 	buffer_consume(in, used);
 	return (sent);
@@ -377,38 +360,22 @@ stream(struct exchange *x)
 			return (true);		/* on_drained goes on */
 		rc = body_reader_next(&x->reader, in, &piece, &used);
 		if (rc != RC_OK && rc != RC_MORE)
-			return (body_fault(x, rc));
+			return (exchange_body_fault(x, rc));
 		sent = pass_on(x, in, rc, piece, used);
 		if (sent != RC_OK)
-			return (not_sent(x, sent));
+			return (exchange_not_sent(x, sent));
 	} while (rc == RC_MORE && used != 0);
-	if (!body_went_on(x, rc))
+	if (!exchange_body_went_on(x, rc))
 		return (false);
 	if (rc == RC_OK)
 		x->request = REQUEST_SENT;
 	return (true);
 }
 
-/* There is a connection that takes bytes; asked for again if it was lost while
- * the body was read. */
-static bool
-has_origin(struct exchange *x)
+bool
+exchange_streams(const struct exchange *x)
 {
-	if (x->origin == NULL && x->take_id == 0)
-		exchange_origin_ask(x, false);
-	return (x->origin != NULL && !x->origin_deaf);
-}
-
-/* What was queued to a connection that ended before a byte left. */
-static enum rc
-send_again(struct exchange *x)
-{
-	enum rc rc;
-
-	x->sent_mark = net_stream_sent_total(x->origin->stream);
-	rc = net_stream_write_buffer(x->origin->stream, &x->again);
-	x->head_sent = rc == RC_OK;
-	return (rc);
+	return (x->request == REQUEST_STREAM || x->request == REQUEST_OPEN);
 }
 
 bool
@@ -417,30 +384,32 @@ exchange_request_pump(struct exchange *x)
 	enum rc rc;
 
 	if (buffer_len(&x->again) != 0) {
-		if (!has_origin(x))
+		if (!exchange_has_origin(x))
 			return (true);
-		if ((rc = send_again(x)) != RC_OK)
-			return (not_sent(x, rc));
+		if ((rc = exchange_send_again(x)) != RC_OK)
+			return (exchange_not_sent(x, rc));
 	}
 	switch (x->request) {
 	case REQUEST_COLLECT:
-		return (collect(x));
+		return (x->egress ? exchange_open_collect(x) : collect(x));
+	case REQUEST_OPEN:
+		return (exchange_open_pump(x));
 	case REQUEST_SEAL:
-		return (x->transform == NULL ? run_actions(x) : true);
+		return (x->transform == NULL ? exchange_run_actions(x) : true);
 	case REQUEST_AUTH:
 	case REQUEST_SENT:
 		return (true);
 	case REQUEST_READY:
-		if (!has_origin(x))
+		if (!exchange_has_origin(x))
 			return (true);
-		if ((rc = send_head(x)) != RC_OK || (rc = send_body(x)) != RC_OK)
-			return (not_sent(x, rc));
+		if ((rc = exchange_send_head(x, false)) != RC_OK || (rc = exchange_send_body(x)) != RC_OK)
+			return (exchange_not_sent(x, rc));
 		return (true);
 	case REQUEST_STREAM:
-		if (!has_origin(x))
+		if (!exchange_has_origin(x))
 			return (true);
-		if (!x->head_sent && (rc = send_head(x)) != RC_OK)
-			return (not_sent(x, rc));
+		if (!x->head_sent && (rc = exchange_send_head(x, false)) != RC_OK)
+			return (exchange_not_sent(x, rc));
 		return (stream(x));
 	}
 	return (true);

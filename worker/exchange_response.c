@@ -13,6 +13,8 @@
 #include "lib/base/object.h"
 #include "lib/http/write.h"
 #include "worker/body_syntax.h"
+#include "worker/content_coding.h"
+#include "worker/egress.h"
 #include "worker/trailer.h"
 
 static void run_actions(struct exchange *);
@@ -42,7 +44,8 @@ may_stream(const struct exchange *x)
 {
 	const struct relay_action *a = x->route->response;
 
-	return (x->rsyntax == REWRITE_JSON && x->route->n_response == 1 &&
+	return (x->rsyntax == REWRITE_JSON && x->rcoding == HTTP_CODING_IDENTITY &&
+	    x->route->n_response == 1 &&
 	    a->kind == RELAY_DECRYPT && transform_streams(a) && goes_on_unread(x) &&
 	    x->relay->undecryptable == RELAY_UNDECRYPTABLE_KEEP);
 }
@@ -55,13 +58,15 @@ judge_body(struct exchange *x)
 	enum rc rc;
 
 	x->rsyntax = REWRITE_NONE;
+	x->rcoding = HTTP_CODING_IDENTITY;
 	if (x->route == NULL || x->route->n_response == 0)
 		return (true);
 	rc = body_syntax_judge(&x->rhead, &x->rframing, x->route->response,
-	    x->route->n_response, x->body_limit, &x->rsyntax, &why);
+	    x->route->n_response, x->body_limit, &x->rsyntax, &x->rcoding, &why);
 	if (rc == RC_OK || (rc == RC_LIMIT && may_stream(x)))
 		return (true);
 	x->rsyntax = REWRITE_NONE;
+	x->rcoding = HTTP_CODING_IDENTITY;
 	if (goes_on_unread(x)) {
 		log_debug("conn=%llu response goes on unread why=\"%s\"",
 		    (unsigned long long)x->conn->id, why);
@@ -90,6 +95,7 @@ begin_body(struct exchange *x, struct buffer *in)
 	body_reader_init(&x->rreader, &x->rframing, &x->wrk->head_limits);
 	if (x->request == REQUEST_SENT)
 		exchange_let_go(x);	/* there is no repeat from here */
+	x->binds = x->binds || egress_binds_connection(&x->rhead);
 	x->origin_keep = http_head_keep_alive(&x->rhead) &&
 	    x->rframing.kind != HTTP_BODY_UNTIL_CLOSE;
 	if (!judge_body(x))
@@ -324,6 +330,8 @@ go_on_unread(struct exchange *x)
 {
 	transform_free(&x->transform);
 	x->reserved_bytes = 0;
+	content_coding_write(x->rcoding, &x->back_head);	/* not undone */
+	x->rcoding = HTTP_CODING_IDENTITY;
 	if (x->rsyntax == REWRITE_NONE)
 		x->raction++;
 	x->rsyntax = REWRITE_NONE;
@@ -515,6 +523,28 @@ pieces(struct exchange *x, struct buffer *in)
 
 /* ---- reading it whole ---- */
 
+/* The body is whole: what its actions can read.  It goes on in no coding.
+ * False: it is dealt with, and the exchange may be gone. */
+static bool
+undo_coding(struct exchange *x)
+{
+	enum rc rc = content_coding_undo(x->rcoding, &x->rbody, x->body_limit);
+	const char *why;
+
+	if (rc == RC_OK) {
+		x->rcoding = HTTP_CODING_IDENTITY;
+		if (exchange_account(x))
+			return (true);
+		not_acted(x, TRANSFORM_OVERLOADED,
+		    "this worker holds as many bodies as it may");
+		return (false);
+	}
+	(void)content_coding_error(rc, &why);
+	not_acted(x, rc == RC_NOMEM ? TRANSFORM_OVERLOADED : rc == RC_LIMIT ?
+	    TRANSFORM_TOO_LARGE : TRANSFORM_MALFORMED, why);
+	return (false);
+}
+
 static void
 collect(struct exchange *x, struct buffer *in)
 {
@@ -522,7 +552,9 @@ collect(struct exchange *x, struct buffer *in)
 	enum rc rc = read_some(x, in);
 
 	if (rc == RC_OK) {
-		run_actions(x);		/* also without a body: the head's */
+		/* Also without a body: the head's. */
+		if (x->rcoding == HTTP_CODING_IDENTITY || undo_coding(x))
+			run_actions(x);
 	} else if (rc == RC_MORE && buffer_len(&x->rbody) > enough) {
 		x->response = RESPONSE_PIECES;
 		x->transform = exchange_transform(x, &x->route->response[0],

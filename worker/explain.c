@@ -14,6 +14,7 @@
 #include "lib/base/object.h"
 #include "lib/body/json_write.h"
 #include "worker/body_reader.h"
+#include "worker/content_coding.h"
 #include "worker/judge.h"
 #include "worker/transform_slots.h"
 
@@ -29,6 +30,7 @@ struct explanation {
 	struct http_head	head;
 	struct judgement	j;
 	struct buffer		body;		/* owned: decoded */
+	enum http_coding	undone;		/* it came in; identity: none */
 	bool			refused;
 	enum error_code		code;
 	const char		*detail;
@@ -110,6 +112,27 @@ judge(struct explanation *e)
 	}
 }
 
+/* As exchange_request.c does it. */
+static void
+undo_coding(struct explanation *e)
+{
+	enum rc rc = content_coding_undo(e->j.coding, &e->body,
+	    judge_body_limit(e->what->conf, e->relay));
+	enum error_code code;
+	const char *why;
+
+	if (rc == RC_OK) {
+		e->undone = e->j.coding;
+		return;
+	}
+	if (rc == RC_SYNTAX && e->relay->mismatch_request == RELAY_MISMATCH_FORWARD) {
+		e->j.syntax = REWRITE_NONE;
+		return;
+	}
+	code = content_coding_error(rc, &why);
+	refuse(e, code, why);
+}
+
 /* The body without its framing. */
 static void
 read_body(struct explanation *e)
@@ -140,6 +163,8 @@ read_body(struct explanation *e)
 	    buffer_len(&e->body) > judge_body_limit(e->what->conf, e->relay))
 		refuse(e, ERROR_PAYLOAD_TOO_LARGE,
 		    "the body is over the limit for bodies with selectors");
+	else
+		undo_coding(e);
 	body_reader_fini(&reader);
 	buffer_fini(&framed);
 }
@@ -367,6 +392,8 @@ syntax_name(enum rewrite_syntax syntax)
 	case REWRITE_FORM:
 		return ("read as a form");
 	case REWRITE_HEAD:
+	case REWRITE_TOKENS:
+	case REWRITE_HEAD_TOKENS:
 	case REWRITE_NONE:
 		break;
 	}
@@ -393,7 +420,12 @@ tell_route(struct explanation *e)
 		fact(e, "caller", "must present an API key of the app (not checked here)");
 	if (e->refused)
 		return;
-	fact(e, "body", "%zu bytes, %s", buffer_len(&e->body), syntax_name(e->j.syntax));
+	if (e->undone != HTTP_CODING_IDENTITY)
+		fact(e, "body", "%zu bytes when %s is undone, %s", buffer_len(&e->body),
+		    http_coding_name(e->undone), syntax_name(e->j.syntax));
+	else
+		fact(e, "body", "%zu bytes, %s", buffer_len(&e->body),
+		    syntax_name(e->j.syntax));
 	tell_actions(e);
 	tell_response(e);
 }
@@ -406,7 +438,10 @@ tell_verdict(struct explanation *e)
 		    error_info(e->code)->name, e->detail);
 	else if (e->n_values != 0)
 		fact(e, "verdict", "forwarded with %zu value%s replaced, every other "
-		    "byte as it is", e->n_values, e->n_values == 1 ? "" : "s");
+		    "byte as it is%s", e->n_values, e->n_values == 1 ? "" : "s",
+		    e->undone != HTTP_CODING_IDENTITY ? " when decoded" : "");
+	else if (e->undone != HTTP_CODING_IDENTITY)
+		fact(e, "verdict", "forwarded as it is when decoded");
 	else
 		fact(e, "verdict", "forwarded as it is");
 }

@@ -13,8 +13,10 @@
 #include "lib/http/write.h"
 #include "worker/api_key.h"
 #include "worker/conn.h"
+#include "worker/content_coding.h"
 #include "worker/exchange.h"
 #include "worker/judge.h"
+#include "worker/request_head.h"
 #include "worker/route.h"
 
 struct request {
@@ -107,7 +109,11 @@ write_field(const struct request *r, const struct http_field *f, struct buffer *
 	case HTTP_FIELD_ACCEPT_ENCODING:
 	case HTTP_FIELD_RANGE:
 		if (has_response_actions(r))
-			return;			/* what we cannot undo */
+			return;			/* rebuilt; what we cannot undo */
+		break;
+	case HTTP_FIELD_CONTENT_ENCODING:
+		if (r->j.coding != HTTP_CODING_IDENTITY)
+			return;			/* undone; said again if need be */
 		break;
 	case HTTP_FIELD_DIGEST:
 		if (r->j.syntax != REWRITE_NONE)
@@ -195,63 +201,20 @@ write_forwarded(const struct request *r, struct buffer *out)
 	buffer_puts(out, "\r\n");
 }
 
-/* The target as the client wrote it; absolute form becomes origin form, with
- * a path where it had none. */
-static void
-write_request_line(const struct request *r, struct buffer *out)
-{
-	struct span target = r->j.target.path;
-
-	/* Path and query lie beside each other, with the '?' between. */
-	if (r->j.target.has_query && target.p + target.len + 1 == r->j.target.query.p) {
-		target.len += 1 + r->j.target.query.len;
-	} else if (r->j.target.has_query) {
-		struct buffer whole;
-
-		buffer_init(&whole, 0, true);
-		buffer_put(&whole, target.p, target.len);
-		buffer_puts(&whole, "?");
-		buffer_put(&whole, r->j.target.query.p, r->j.target.query.len);
-		http_write_request_line(out, r->head->method_text, (struct span){
-		    buffer_data(&whole), buffer_len(&whole) });
-		buffer_fini(&whole);
-		return;
-	}
-	http_write_request_line(out, r->head->method_text, target);
-}
-
-/* Options of this connection, rebuilt (RFC 9110 7.6.1). */
-static void
-write_connection(const struct request *r, struct buffer *out)
-{
-	bool upgrade = r->j.upgrade.len != 0;
-
-	if (r->j.wants_trailers)
-		http_write_field_str(out, "TE", "trailers");
-	if (upgrade) {
-		buffer_puts(out, "Upgrade: ");
-		buffer_put(out, r->j.upgrade.p, r->j.upgrade.len);
-		buffer_puts(out, "\r\n");
-	}
-	if (upgrade || r->j.wants_trailers)
-		http_write_field_str(out, "Connection", !upgrade ? "TE" :
-		    r->j.wants_trailers ? "Upgrade, TE" : "Upgrade");
-}
-
 /* Everything but the length of a body that has work, and the end. */
 static void
 write_head(const struct request *r, struct exchange *x)
 {
 	struct buffer *out = &x->head;
 
-	write_request_line(r, out);
+	request_head_line(r->head, &r->j.target, out);
 	write_host(r, out);
 	for (size_t i = 0; i < r->head->n_fields; i++)
 		write_field(r, &r->head->fields[i], out);
 	write_forwarded(r, out);
-	write_connection(r, out);
+	request_head_connection(&r->j, out);
 	if (has_response_actions(r))
-		http_write_field_str(out, "Accept-Encoding", "identity");
+		content_coding_write_accept(r->head, out);
 	if (r->j.syntax != REWRITE_NONE)
 		return;			/* whole before it leaves: no Expect */
 	if (r->j.expects)
@@ -265,43 +228,6 @@ write_head(const struct request *r, struct exchange *x)
 }
 
 /* ---- the exchange ---- */
-
-static struct exchange *
-make_exchange(struct request *r)
-{
-	struct exchange *x = xcalloc(1, sizeof(*x));
-	struct worker *w = r->conn->wrk;
-
-	x->magic = EXCHANGE_MAGIC;
-	x->conn = r->conn;
-	x->wrk = w;
-	x->relay = r->j.relay;		/* the reference moves; r keeps a view */
-	x->route = r->j.route;
-	transaction_begin(&x->tx);
-	memcpy(x->host, r->j.host, sizeof(x->host));
-	x->method = r->head->method;
-	x->client_minor = r->head->minor;
-	x->client_keep = http_head_keep_alive(r->head);
-	x->has_body = r->j.framing.kind == HTTP_BODY_CHUNKED ||
-	    r->j.framing.kind == HTTP_BODY_LENGTH;
-	x->syntax = r->j.syntax;
-	x->collected = r->j.syntax != REWRITE_NONE;
-	x->body_limit = judge_body_limit(w->conf, x->relay);
-	x->piece_at = EXCHANGE_PIECE_BYTES;
-	x->wants_continue = r->j.expects;
-	x->upgrade = r->j.upgrade.len != 0;
-	body_reader_init(&x->reader, &r->j.framing, &w->head_limits);
-	x->body_taken = x->reader.done;
-	http_head_init(&x->rhead);
-	buffer_init(&x->head, 0, true);
-	buffer_init(&x->body, 0, true);
-	buffer_init(&x->back_head, 0, true);
-	buffer_init(&x->rbody, 0, true);
-	buffer_init(&x->trailers, 0, true);
-	buffer_init(&x->api_key, 0, true);
-	buffer_init(&x->again, 0, true);
-	return (x);
-}
 
 /* The connection goes on when there is no body that we would have to read; a
  * refusal does not tell HTTP/1.0 that it would. */
@@ -371,7 +297,7 @@ ingress_begin(struct conn *c)
 		refuse_request(&r);
 		return (NULL);
 	}
-	x = make_exchange(&r);
+	x = exchange_new(c, &c->head, &r.j);
 	write_head(&r, x);
 	buffer_move(&x->api_key, &key);
 	if (r.j.syntax != REWRITE_NONE)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "worker/body_syntax.h"
+#include "worker/content_coding.h"
 #include "worker/route.h"
 
 /* ---- rules of the message ---- */
@@ -61,13 +62,14 @@ judge_target(const struct http_head *head, struct judgement *j)
 		return (refuse(j, ERROR_BAD_REQUEST, "the request target is broken"));
 	rc = http_head_host(head, &host);
 	if (rc == RC_NOTFOUND && head->minor == 0 &&
-	    j->target.form == HTTP_TARGET_ABSOLUTE)
+	    j->target.authority.len != 0)
 		host = j->target.authority;
 	else if (rc != RC_OK)
 		return (refuse(j, ERROR_BAD_REQUEST, "Host is missing or repeated"));
 	if (http_host_parse(host, j->host, &j->port) != RC_OK)
 		return (refuse(j, ERROR_BAD_REQUEST, "Host is no host name"));
-	if (j->target.form == HTTP_TARGET_ABSOLUTE &&
+	/* OPTIONS https://host has an authority and is no absolute form. */
+	if (j->target.authority.len != 0 &&
 	    (http_host_parse(j->target.authority, other, &port) != RC_OK ||
 	    strcmp(other, j->host) != 0))
 		return (refuse(j, ERROR_BAD_REQUEST,
@@ -203,10 +205,11 @@ judge_body(const struct judge *judge, const struct http_head *head,
 	j->head_work = relay_actions_select(route->request, route->n_request,
 	    RELAY_SELECT_HEADER);
 	rc = body_syntax_judge(head, &j->framing, route->request, route->n_request,
-	    judge_body_limit(judge->conf, j->relay), &j->syntax, &why);
+	    judge_body_limit(judge->conf, j->relay), &j->syntax, &j->coding, &why);
 	if (rc == RC_OK)
 		return (true);
 	j->syntax = REWRITE_NONE;
+	j->coding = HTTP_CODING_IDENTITY;	/* it stays as it is */
 	/* It could be read: no mismatch. */
 	if (rc == RC_LIMIT)
 		return (refuse(j, ERROR_PAYLOAD_TOO_LARGE, why));
@@ -296,6 +299,94 @@ judge_request(const struct judge *judge, const struct http_head *head,
 	    judge_expect(head, j) && judge_loop(head, j) && find_relay(judge, j) &&
 	    find_route(head, j) && judge_body(judge, head, j) &&
 	    judge_upgrade(head, j) && judge_te(head, j));
+}
+
+/* ---- egress ---- */
+
+#define HTTPS_PORT	443
+#define HTTP_PORT	80
+
+/* Absolute form names the destination itself, outside of a tunnel; there a
+ * URL without a port means 80, whatever Host says. */
+static bool
+judge_authority(const struct judge_egress *rules, struct judgement *j)
+{
+	uint16_t port = 0, usual = rules->host == NULL ? HTTP_PORT : 0;
+	char named[HOST_BYTES];
+
+	if (j->target.authority.len != 0 &&
+	    (http_host_parse(j->target.authority, named, &port) != RC_OK ||
+	    strcmp(named, j->host) != 0))
+		return (refuse(j, ERROR_MISDIRECTED_REQUEST,
+		    "Host and the target's authority differ"));
+	port = port != 0 ? port : usual;
+	if (port != 0 && j->port != 0 && port != j->port)
+		return (refuse(j, ERROR_MISDIRECTED_REQUEST,
+		    "Host and the target's authority differ"));
+	if (port != 0)
+		j->port = port;
+	if (rules->host == NULL)
+		return (true);
+	if (rules->other_name)
+		return (refuse(j, ERROR_MISDIRECTED_REQUEST,
+		    "the TLS server name is not that of the CONNECT"));
+	/* Without a port Host means 443; some clients leave out any. */
+	if (strcmp(rules->host, j->host) != 0 ||
+	    (j->port != 0 && j->port != rules->port))
+		return (refuse(j, ERROR_MISDIRECTED_REQUEST,
+		    "Host is not that of the CONNECT"));
+	j->port = rules->port;
+	return (true);
+}
+
+/* HTTP/1.0 may leave Host out: then it is that of the CONNECT. */
+static bool
+judge_egress_host(const struct judge_egress *rules, const struct http_head *head,
+    struct judgement *j)
+{
+	struct span host = { "", 0 };
+	enum rc rc = http_head_host(head, &host);
+
+	if (rc == RC_NOTFOUND && rules->host != NULL) {
+		memcpy(j->host, rules->host, strlen(rules->host) + 1);
+		return (true);
+	}
+	if (rc != RC_OK)
+		return (refuse(j, ERROR_BAD_REQUEST, "Host is missing or repeated"));
+	if (http_host_parse(host, j->host, &j->port) != RC_OK)
+		return (refuse(j, ERROR_BAD_REQUEST, "Host is no host name"));
+	return (true);
+}
+
+bool
+judge_egress_head(const struct judge_egress *rules, const struct http_head *head,
+    struct judgement *j)
+{
+	*j = (struct judgement){ .syntax = REWRITE_NONE };
+	if (!judge_framing(head, j))
+		return (false);
+	if (head->method == HTTP_CONNECT || head->method == HTTP_TRACE)
+		return (refuse(j, ERROR_METHOD_NOT_ALLOWED,
+		    "not this method inside a tunnel"));
+	if (http_target_parse(head->method, head->target, &j->target) != RC_OK)
+		return (refuse(j, ERROR_BAD_REQUEST, "the request target is broken"));
+	return (judge_egress_host(rules, head, j) && judge_authority(rules, j) &&
+	    judge_expect(head, j));
+}
+
+/* What is in a tunnel of another protocol stays as it is: nothing is opened
+ * in it, and nothing could be sealed. */
+bool
+judge_egress_rules(const struct http_head *head, struct span path,
+    struct judgement *j)
+{
+	if (j->relay->n_routes != 0 && j->target.form != HTTP_TARGET_ASTERISK)
+		j->route = route_match(j->relay, head->method_text, path);
+	/* What cannot be read goes on as it came: its tokens stay sealed. */
+	if (j->framing.kind != HTTP_BODY_NONE &&
+	    content_coding_judge(head, &j->coding) == RC_OK)
+		j->syntax = REWRITE_TOKENS;
+	return (judge_upgrade(head, j) && judge_te(head, j));
 }
 
 void

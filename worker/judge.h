@@ -12,6 +12,7 @@
 #include "conf/conf_file.h"
 #include "conf/relay_json.h"
 #include "lib/base/host.h"
+#include "lib/http/content_coding.h"
 #include "lib/http/framing.h"
 #include "lib/http/uri.h"
 #include "worker/error_answer.h"
@@ -25,6 +26,7 @@ struct judgement {
 	struct relay		*relay;		/* owned reference */
 	const struct relay_route *route;	/* view into relay; NULL: none */
 	enum rewrite_syntax	syntax;		/* of a body that has work */
+	enum http_coding	coding;		/* of it, to be undone first */
 	bool			head_work;	/* header values have work */
 	bool			expects;	/* Expect: 100-continue */
 	struct span		upgrade;	/* view: protocol to switch to;
@@ -49,6 +51,23 @@ enum error_code judge_head_fault(enum http_fault);
 
 /* False: refused with code and detail.  judgement_fini in any case. */
 bool judge_request(const struct judge *, const struct http_head *,
+    struct judgement *) must_check;
+
+/*
+ * A request through the egress proxy, in two steps.  First what its head says
+ * by itself: inside a tunnel its authority is that of the CONNECT.
+ */
+struct judge_egress {
+	const char	*host;		/* of the CONNECT, canonical; NULL: no
+					   tunnel, the target names it */
+	uint16_t	port;
+	bool		other_name;	/* the TLS server name was another */
+};
+bool judge_egress_head(const struct judge_egress *, const struct http_head *,
+    struct judgement *) must_check;
+/* Then, with j->relay set to that of the caller's app: which of its rules for
+ * answers fits, what becomes of the body.  path: the normal form. */
+bool judge_egress_rules(const struct http_head *, struct span path,
     struct judgement *) must_check;
 void judgement_fini(struct judgement *);
 

@@ -23,12 +23,16 @@
 #include "lib/ipc/link_ctx.h"
 #include "lib/ipc/role.h"
 #include "worker/accept.h"
+#include "worker/api.h"
+#include "worker/address_meter.h"
 #include "worker/api_key.h"
 #include "worker/conn.h"
 #include "worker/drain.h"
 #include "worker/engine_list.h"
 #include "worker/engine_pool.h"
+#include "worker/feed_client.h"
 #include "worker/explain.h"
+#include "worker/leaf_cache.h"
 #include "worker/origin_pool.h"
 #include "worker/route.h"
 
@@ -321,11 +325,14 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 static void
 make_pools(struct worker *w)
 {
-	char *folder = xasprintf("%s/map", w->conf->state_dir);
+	char *path = xasprintf("%s/map", w->conf->state_dir);
 
-	w->routes = route_table_new(folder);
+	w->routes = route_table_new(path);
 	route_table_on_damage(w->routes, on_map_damage, w);
-	free(folder);
+	free(path);
+	path = xasprintf("%s/" CONF_FEED_WORKER_SOCKET, w->conf->run_dir);
+	w->feed = feed_client_new(w->loop, path);
+	free(path);
 	w->dns = net_dns_new(w->loop, w->conf->dns_servers[0] != '\0' ?
 	    w->conf->dns_servers : NULL);
 	w->origins = origin_pool_new(w->loop, w->conf, w->verify, w->dns);
@@ -341,6 +348,11 @@ make_pools(struct worker *w)
 	if (w->conf->engine_announced)
 		w->engine_list = engine_list_new(w->loop, w->routes, w->engines);
 	w->api_keys = api_keys_new(w->loop, w->engines);
+	w->leaves = leaf_cache_new(w->engines, w->conf->leaf_cache_size);
+	ensure(w->leaves != NULL);
+	w->auth_failures = address_meter_new(w->conf->auth_failures_per_minute);
+	w->leaf_quota = address_meter_new(w->conf->leaf_quota_per_minute);
+	w->api = api_new(w);
 	w->reap = event_new(loop_base(w->loop), -1, 0, on_reap, w);
 	ensure(w->reap != NULL);
 }
@@ -348,16 +360,17 @@ make_pools(struct worker *w)
 static void
 take_listeners(struct worker *w, struct ipc_inherited *in)
 {
-	int fds[CONF_LIST_MAX];
+	struct accept_listener v[CONF_LIST_MAX];
 	char name[IPC_FD_NAME_BYTES];
 	size_t n;
 
 	for (n = 0; n < w->conf->n_listens && n < CONF_LIST_MAX; n++) {
 		snprintf(name, sizeof(name), "listen.%zu", n);
-		if ((fds[n] = ipc_inherit_take(in, name)) < 0)
+		v[n].kind = w->conf->listens[n].kind;
+		if ((v[n].fd = ipc_inherit_take(in, name)) < 0)
 			fatal(1, "descriptor missing name=%s", name);
 	}
-	w->accept = accept_new(w, fds, n);
+	w->accept = accept_new(w, v, n);
 }
 
 static void
@@ -370,7 +383,12 @@ leave(struct worker *w)
 	conn_reap(w);
 	accept_free(&w->accept);
 	origin_pool_free(&w->origins);
+	api_shared_free(&w->api);
+	feed_client_free(&w->feed);
+	leaf_cache_free(&w->leaves);
 	api_keys_free(&w->api_keys);
+	address_meter_free(&w->auth_failures);
+	address_meter_free(&w->leaf_quota);
 	engine_list_free(&w->engine_list);
 	engine_pool_free(&w->engines);
 	net_dns_free(&w->dns);

@@ -112,13 +112,13 @@ note(struct origin_connect *c, enum origin_fault fault, const char *why)
 
 /* ---- the race ---- */
 
-/* The next address that is not this relay itself; false: none is left. */
+/* The next address that may be tried; false: none is left. */
 static bool
 start_next(struct origin_connect *c)
 {
 	struct net_stream_connect how = {
 		.ctx = c->to.ctx,
-		.server_name = c->to.server_name,
+		.server_name = c->to.ctx != NULL ? c->to.server_name : NULL,
 		.session = c->to.session->last,
 	};
 	struct racer *r;
@@ -127,6 +127,12 @@ start_next(struct origin_connect *c)
 		how.addr = &c->addrs[c->next];
 		if (origin_self_is(c->to.self, how.addr)) {
 			note(c, ORIGIN_LOOP, "destination is this relay");
+			continue;
+		}
+		if (c->to.public_only &&
+		    net_addr_classify(how.addr) != NET_ADDR_PUBLIC) {
+			note(c, ORIGIN_FORBIDDEN, net_addr_class_name(
+			    net_addr_classify(how.addr)));
 			continue;
 		}
 		r = &c->racers[c->next++];

@@ -31,6 +31,8 @@ enum origin_fault {
 	ORIGIN_UNRESOLVED,	/* no such name: 503 service-unavailable */
 	ORIGIN_REFUSED,		/* 503 service-unavailable */
 	ORIGIN_TIMEOUT,		/* 504 request-timeout */
+	ORIGIN_FORBIDDEN,	/* not a public address: 403
+				   forbidden-destination */
 	ORIGIN_LOOP,		/* it is ourselves: 508 tunnel-loop */
 	ORIGIN_TLS		/* 502 upstream-tls-error */
 };				/* of several addresses the last one listed here
@@ -44,7 +46,8 @@ struct origin_connect_to {
 	const char		*host;
 	uint16_t		port;
 	const char		*server_name;	/* SNI and name to verify */
-	SSL_CTX			*ctx;
+	SSL_CTX			*ctx;		/* NULL: no TLS */
+	bool			public_only;	/* other addresses are refused */
 	struct origin_session	*session;	/* to resume; kept up to date */
 	unsigned		timeout_ms;	/* for all of it */
 	unsigned		delay_ms;	/* until the next address joins */

@@ -124,7 +124,7 @@ hash_more(uint64_t h, const char *p, size_t len)
 }
 
 /* Of a CA only the end is hashed, its signature: this runs for each request.
- * What decides is same_identity(). */
+ * What decides is origin_group_fits(). */
 static struct origin_group_bucket *
 bucket_of(struct origin_groups *gs, const struct relay *r)
 {
@@ -134,16 +134,21 @@ bucket_of(struct origin_groups *gs, const struct relay *r)
 
 	h = hash_more(h, r->host, strlen(r->host));
 	h = hash_more(h, r->server_name, strlen(r->server_name));
+	if (r->guarded)
+		h = hash_more(h, r->app, strlen(r->app));
 	if (r->ca != NULL)
 		h = hash_more(h, r->ca + skip, len - skip);
 	return (&gs->buckets[(h >> 32 ^ h) % ORIGIN_GROUP_BUCKETS]);
 }
 
-static bool
-same_identity(const struct origin_group *g, const struct relay *r)
+bool
+origin_group_fits(const struct origin_group *g, const struct relay *r)
 {
 	if (g->port != r->port || g->min_tls_13 != r->min_tls_13 ||
-	    (g->ca == NULL) != (r->ca == NULL))
+	    (g->ca == NULL) != (r->ca == NULL) || g->plain != r->plain ||
+	    g->guarded != r->guarded || g->internal != r->internal)
+		return (false);
+	if (g->guarded && strcmp(g->app, r->app) != 0)
 		return (false);
 	return (strcmp(g->host, r->host) == 0 &&
 	    strcmp(g->server_name, r->server_name) == 0 &&
@@ -165,6 +170,7 @@ group_free(struct origin_group *g)
 	free(g->host);
 	free(g->server_name);
 	free(g->ca);
+	free(g->app);
 	free(g);
 }
 
@@ -198,6 +204,10 @@ group_new(struct origin_groups *gs, struct origin_group_bucket *bucket,
 	g->server_name = xstrdup(r->server_name);
 	g->min_tls_13 = r->min_tls_13;
 	g->ca = r->ca != NULL ? xstrdup(r->ca) : NULL;
+	g->app = r->guarded ? xstrdup(r->app) : NULL;
+	g->plain = r->plain;
+	g->guarded = r->guarded;
+	g->internal = r->internal;
 	origin_circuit_init(&g->circuit, g->host, g->port,
 	    gs->conf->origin_max_fails, gs->conf->origin_fail_ms);
 	TAILQ_INIT(&g->idle);
@@ -214,7 +224,7 @@ origin_group_get(struct origin_groups *gs, const struct relay *r)
 	struct origin_group *g;
 
 	LIST_FOREACH(g, bucket, by_identity) {
-		if (!same_identity(g, r))
+		if (!origin_group_fits(g, r))
 			continue;
 		TAILQ_REMOVE(&gs->by_use, g, by_use);
 		TAILQ_INSERT_HEAD(&gs->by_use, g, by_use);

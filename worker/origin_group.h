@@ -27,6 +27,11 @@ struct origin_group {
 	char			*server_name;	/* owned */
 	bool			min_tls_13;
 	char			*ca;		/* owned PEM; NULL: none */
+	char			*app;		/* owned: of egress, whose connections
+						   are no other app's; NULL: ingress */
+	bool			plain;		/* see struct relay */
+	bool			guarded;
+	bool			internal;
 
 	SSL_CTX			*ctx;		/* owned reference; NULL before
 						   the first use, and when there is a */
@@ -61,6 +66,9 @@ void origin_groups_sweep(struct origin_groups *);
  * for longest goes, if there are too many.  It stays while n_taken is not 0. */
 struct origin_group *origin_group_get(struct origin_groups *,
     const struct relay *);
+
+/* Its connections may carry this relay's requests. */
+bool origin_group_fits(const struct origin_group *, const struct relay *);
 
 /* Trust comes with the first use: ctx is there.  False: ca_fault is. */
 bool origin_group_trust(struct origin_group *);

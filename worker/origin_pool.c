@@ -100,6 +100,7 @@ told_why(const struct taker *t)
 	case ORIGIN_OK:
 	case ORIGIN_UNRESOLVED:
 	case ORIGIN_TIMEOUT:
+	case ORIGIN_FORBIDDEN:
 	case ORIGIN_LOOP:
 		break;
 	}
@@ -162,7 +163,9 @@ taker_connect(struct taker *t)
 	    .host = g->host,
 	    .port = g->port,
 	    .server_name = g->server_name,
-	    .ctx = g->ctx,
+	    .ctx = g->plain ? NULL : g->ctx,
+	    .public_only = g->guarded && !g->internal &&
+		!p->conf->egress_internal,
 	    .session = &g->session,
 	    .timeout_ms = t->timeout_ms,
 	    .delay_ms = p->conf->connect_attempt_delay_ms,
@@ -244,6 +247,12 @@ origin_cancel(struct origin_pool *p, uint64_t id)
 		taker_free(t);
 		return;
 	}
+}
+
+bool
+origin_is_for(const struct origin_conn *c, const struct relay *r)
+{
+	return (origin_group_fits(c->group, r));
 }
 
 /* ---- back again ---- */

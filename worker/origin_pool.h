@@ -6,7 +6,7 @@
  *            dropped; idle ones belong to the pool.
  *
  * A connection's identity is host, port, server name, trust and minimum TLS
- * version: only equal ones are shared.
+ * version, on egress the app, too: only equal ones are shared.
  */
 #ifndef RELAY_WORKER_ORIGIN_POOL_H
 #define RELAY_WORKER_ORIGIN_POOL_H
@@ -26,6 +26,8 @@ struct origin_conn {
 	struct net_stream	*stream;	/* owned */
 	struct origin_group	*group;		/* borrowed: outlives us */
 	bool			reused;		/* carried a request before */
+	bool			bound;		/* authenticates as such (NTLM):
+						   never shared again */
 	uint64_t		t_idle_ms;	/* private to the pool */
 	TAILQ_ENTRY(origin_conn) link;
 };
@@ -51,6 +53,9 @@ uint64_t origin_take(struct origin_pool *, const struct relay *, bool fresh,
 /* The callback is not called any more.  An id that is not known (any more) is
  * ignored. */
 void origin_cancel(struct origin_pool *, uint64_t id);
+
+/* It is of the identity that this relay asks for. */
+bool origin_is_for(const struct origin_conn *, const struct relay *);
 
 /* Between requests, nothing unsent, nothing unread: kept for reuse. */
 void origin_give(struct origin_conn **);

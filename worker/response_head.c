@@ -68,6 +68,10 @@ write_back_field(const struct exchange *x, const struct http_field *f,
 	case HTTP_FIELD_X_EVERVAULT_CTX:
 	case HTTP_FIELD_X_EVERVAULT_ERROR_CODE:
 		return;		/* ours to say, or not the origin's to say */
+	case HTTP_FIELD_CONTENT_ENCODING:
+		if (x->rcoding != HTTP_CODING_IDENTITY)
+			return;		/* it is undone, or said again */
+		break;
 	case HTTP_FIELD_DIGEST:
 		if (may_change)
 			return;
@@ -151,7 +155,7 @@ response_head_answer(struct exchange *x, uint64_t length)
 	/* An early answer leaves the rest of the request unread; a client that
 	 * still waits for a 100 may never send it. */
 	if (!x->client_keep || x->wrk->draining || (!x->body_taken &&
-	    (x->request != REQUEST_STREAM || x->wants_continue)))
+	    (!exchange_streams(x) || x->wants_continue)))
 		x->close_after = true;
 	if (x->conn->eof && x->body_taken &&
 	    buffer_len(net_stream_input(x->conn->stream)) == 0)

@@ -4,8 +4,11 @@
  */
 #include "worker/rewrite.h"
 
+#include <string.h>
+
 #include "lib/base/object.h"
 #include "lib/body/form.h"
+#include "lib/body/found.h"
 #include "lib/body/json_text.h"
 #include "lib/http/field.h"
 
@@ -42,11 +45,40 @@ raw(const struct rewrite *r, const struct body_slot *s)
 	return ((struct span){ text_at(r, s->start), s->end - s->start });
 }
 
+static bool
+is_scanned(const struct rewrite *r)
+{
+	return (r->syntax == REWRITE_TOKENS || r->syntax == REWRITE_HEAD_TOKENS);
+}
+
+static enum rc
+found_value(struct rewrite *r, const struct body_slot *s, struct span *out)
+{
+	const struct body_found f = {
+		.start = s->start,
+		.end = s->end,
+		.place = s->place,
+		.encoded = s->escaped,
+	};
+	struct span window = { buffer_data(r->text), buffer_len(r->text) };
+	enum rc rc;
+
+	*out = raw(r, s);
+	if (s->place == BODY_FOUND_FILE)	/* megabytes: not copied */
+		return (RC_OK);
+	buffer_clear(&r->tmp);
+	if ((rc = body_found_token(window, r->base, &f, &r->tmp)) == RC_OK)
+		*out = (struct span){ buffer_data(&r->tmp), buffer_len(&r->tmp) };
+	return (rc);
+}
+
 enum rc
 rewrite_value(struct rewrite *r, const struct body_slot *s, struct span *out)
 {
 	enum rc rc = RC_OK;
 
+	if (is_scanned(r))
+		return (found_value(r, s, out));
 	*out = raw(r, s);
 	if (r->syntax == REWRITE_JSON && s->type == BODY_VALUE_STRING &&
 	    !s->escaped) {
@@ -128,6 +160,34 @@ put_field_value(struct rewrite *r, struct span text)
 	return (buffer_append(&r->out, text.p, text.len));
 }
 
+/* It began where it is written, or in what is before: a token beside it may
+ * have opened to its first half. */
+static bool
+holds_delimiter(const struct rewrite *r, size_t from)
+{
+	size_t before = r->delimiter.len - 1;
+
+	from = from > before ? from - before : 0;
+	return (memmem(buffer_data(&r->out) + from, buffer_len(&r->out) - from,
+	    r->delimiter.p, r->delimiter.len) != NULL);
+}
+
+/* As its place needs it; but a part's text may not end the part. */
+static enum rc
+put_found(struct rewrite *r, const struct body_slot *s,
+    enum body_value_type type, struct span text)
+{
+	size_t from = buffer_len(&r->out);
+	enum rc rc = body_found_write(s->place, type, text, &r->out);
+
+	if (rc == RC_OK && r->delimiter.len != 0 && text.len != 0 &&
+	    holds_delimiter(r, from)) {
+		buffer_truncate(&r->out, from);
+		rc = RC_SYNTAX;
+	}
+	return (rc);
+}
+
 enum rc
 rewrite_replace(struct rewrite *r, enum body_value_type type, struct span text)
 {
@@ -145,6 +205,13 @@ rewrite_replace(struct rewrite *r, enum body_value_type type, struct span text)
 		break;
 	case REWRITE_HEAD:
 		rc = put_field_value(r, text);
+		break;
+	case REWRITE_HEAD_TOKENS:
+		rc = s->place == BODY_FOUND_PLAIN && !body_found_fits_line(text) ?
+		    RC_SYNTAX : body_found_write(s->place, type, text, &r->out);
+		break;
+	case REWRITE_TOKENS:
+		rc = put_found(r, s, type, text);
 		break;
 	case REWRITE_NONE:
 		rc = RC_SYNTAX;

@@ -18,7 +18,9 @@ enum rewrite_syntax {
 	REWRITE_NONE,		/* nothing in it is chosen */
 	REWRITE_HEAD,		/* field lines, as we write them */
 	REWRITE_JSON,
-	REWRITE_FORM
+	REWRITE_FORM,
+	REWRITE_TOKENS,		/* any text: the tokens in it */
+	REWRITE_HEAD_TOKENS	/* the same, in field lines and the target */
 };
 
 struct rewrite {
@@ -32,6 +34,8 @@ struct rewrite {
 	struct buffer		tmp;		/* owned: a decoded value */
 	size_t			round_out;	/* out when the round began */
 	size_t			round_copied;	/* and copied */
+	struct span		delimiter;	/* view of the owner's: what new
+						   text may not hold; or empty */
 };
 
 /* max: bytes of the new text that out may hold. */

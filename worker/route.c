@@ -1,10 +1,10 @@
 /*
  * worker/route.c - a hash of snapshots over the map.
  *
- * An entry holds the parsed relay, the revision it was parsed from and the
- * epoch it was last compared at.  A host that left the map loses its entry
- * when it is next asked for; hosts never asked for have none, so the table is
- * never larger than the map.
+ * An entry holds what was parsed (a relay, an egress record), the revision it
+ * was parsed from and the epoch it was last compared at.  A record that left
+ * the map loses its entry when it is next asked for; those never asked for
+ * have none, so the table is never larger than the map.
  */
 #include "worker/route.h"
 
@@ -21,10 +21,12 @@
 
 struct entry {
 	struct entry	*next;		/* owned: the chain */
+	/* One of these, by the key's prefix: */
 	struct relay	*relay;		/* owned: one reference */
+	struct egress	*egress;	/* owned: one reference */
 	uint64_t	revision;
 	uint64_t	epoch;
-	char		host[];
+	char		key[];		/* of the map */
 };
 
 struct route_table {
@@ -58,6 +60,7 @@ entry_free(struct entry **ep)
 
 	*ep = e->next;
 	relay_unref(&e->relay);
+	egress_unref(&e->egress);
 	free(e);
 }
 
@@ -115,43 +118,59 @@ route_table_open(struct route_table *t)
 
 /* FNV-1a from a random seed: collisions cannot be prepared from outside. */
 static struct entry **
-bucket_of(struct route_table *t, const char *host)
+bucket_of(struct route_table *t, const char *key)
 {
 	uint64_t h = t->seed;
 
-	for (; *host != '\0'; host++)
-		h = (h ^ (unsigned char)*host) * 0x100000001b3u;
+	for (; *key != '\0'; key++)
+		h = (h ^ (unsigned char)*key) * 0x100000001b3u;
 	return (&t->buckets[(h >> 32 ^ h) % ROUTE_BUCKETS]);
 }
 
 static struct entry **
-entry_find(struct route_table *t, const char *host)
+entry_find(struct route_table *t, const char *key)
 {
-	struct entry **ep = bucket_of(t, host);
+	struct entry **ep = bucket_of(t, key);
 
-	while (*ep != NULL && strcmp((*ep)->host, host) != 0)
+	while (*ep != NULL && strcmp((*ep)->key, key) != 0)
 		ep = &(*ep)->next;
 	return (ep);
 }
 
 static void
-log_damage(const char *host, const char *reason)
+log_damage(const char *key, const char *reason)
 {
 	static struct log_rate rate;
 	unsigned suppressed;
 
 	if (log_rate_ok(&rate, 1, &suppressed))
-		log_error("relay record damaged host=%s reason=\"%s\" suppressed=%u",
-		    host, reason, suppressed);
+		log_error("record damaged key=%s reason=\"%s\" suppressed=%u", key,
+		    reason, suppressed);
+}
+
+static bool
+is_egress(const char *key)
+{
+	return (strncmp(key, SHM_EGRESS, strlen(SHM_EGRESS)) == 0);
+}
+
+/* Into an empty entry. */
+static enum rc
+parse(const char *key, struct span payload, struct entry *e,
+    struct relay_fault *fault)
+{
+	if (is_egress(key))
+		return (egress_json_parse(span_of(key + strlen(SHM_EGRESS)),
+		    payload, &e->egress, fault));
+	return (relay_json_parse(payload, &e->relay, fault));
 }
 
 /* Bring *ep up to the record of this epoch, making it if it is new. */
 static enum rc
-refresh(struct entry **ep, const char *host, const struct shm_record *rec,
+refresh(struct entry **ep, const char *key, const struct shm_record *rec,
     uint64_t epoch)
 {
-	struct entry *e = *ep;
-	struct relay *relay = NULL;
+	struct entry *e = *ep, new = { .next = NULL };
 	struct relay_fault fault;
 	enum rc rc;
 
@@ -159,18 +178,20 @@ refresh(struct entry **ep, const char *host, const struct shm_record *rec,
 		e->epoch = epoch;
 		return (RC_OK);
 	}
-	if ((rc = relay_json_parse(rec->payload, &relay, &fault)) != RC_OK) {
+	if ((rc = parse(key, rec->payload, &new, &fault)) != RC_OK) {
 		/* The feed validates with the same code: this is damage. */
-		log_damage(host, rc == RC_NOMEM ? "no memory" : fault.reason);
+		log_damage(key, rc == RC_NOMEM ? "no memory" : fault.reason);
 		return (RC_CORRUPT);
 	}
 	if (e == NULL) {
-		e = xcalloc(1, sizeof(*e) + strlen(host) + 1);
-		memcpy(e->host, host, strlen(host) + 1);
+		e = xcalloc(1, sizeof(*e) + strlen(key) + 1);
+		memcpy(e->key, key, strlen(key) + 1);
 		*ep = e;
 	}
 	relay_unref(&e->relay);
-	e->relay = relay;
+	egress_unref(&e->egress);
+	e->relay = new.relay;
+	e->egress = new.egress;
 	e->revision = rec->revision;
 	e->epoch = epoch;
 	return (RC_OK);
@@ -191,26 +212,25 @@ not_found(struct route_table *t)
 	return (t->synced ? RC_NOTFOUND : RC_UNAVAILABLE);
 }
 
+/* *out: a view, valid until the next look. */
 static enum rc
-look_up(struct route_table *t, const char *host, uint64_t epoch,
-    struct relay **out)
+look_up(struct route_table *t, const char *key, uint64_t epoch,
+    const struct entry **out)
 {
-	struct entry **ep = entry_find(t, host);
-	char key[SHM_KEY_BYTES] = "relays/";
+	struct entry **ep = entry_find(t, key);
 	struct shm_record rec;
 	enum rc rc;
 
 	if (*ep == NULL || (*ep)->epoch != epoch) {
-		memcpy(key + 7, host, strlen(host) + 1);
 		rc = shm_map_get(t->map, key, &rec);
 		if (rc == RC_OK) {
-			rc = refresh(ep, host, &rec, epoch);
+			rc = refresh(ep, key, &rec, epoch);
 		} else if (rc == RC_NOTFOUND) {
 			if (*ep != NULL)
 				entry_free(ep);
 			rc = not_found(t);
 		} else {
-			log_damage(host, "checksum");
+			log_damage(key, "checksum");
 			tell_damage(t);
 		}
 		if (rc == RC_CORRUPT && *ep != NULL) {
@@ -221,40 +241,58 @@ look_up(struct route_table *t, const char *host, uint64_t epoch,
 		if (rc != RC_OK)
 			return (rc);
 	}
-	*out = relay_ref((*ep)->relay);
+	*out = *ep;
 	return (RC_OK);
 }
 
-/* The map cannot be read now: what it said last still serves. */
 static enum rc
-last_known(struct route_table *t, const char *host, struct relay **out)
-{
-	struct entry *e = *entry_find(t, host);
-
-	if (e == NULL)
-		return (RC_UNAVAILABLE);
-	*out = relay_ref(e->relay);
-	return (RC_OK);
-}
-
-enum rc
-route_find(struct route_table *t, const char *host, struct relay **out)
+find(struct route_table *t, const char *key, const struct entry **out)
 {
 	uint64_t epoch;
 	enum rc rc;
 
-	*out = NULL;
 	obj_check(t, ROUTE_MAGIC);
-	ensure(strlen(host) < SHM_KEY_BYTES - 8);
 	if (t->map == NULL)
 		return (RC_UNAVAILABLE);
 	if ((rc = shm_map_begin(t->map, &epoch)) != RC_OK) {
 		if (rc == RC_CORRUPT)
 			tell_damage(t);
-		return (last_known(t, host, out));
+		/* It cannot be read now: what it said last still serves. */
+		*out = *entry_find(t, key);
+		return (*out != NULL ? RC_OK : RC_UNAVAILABLE);
 	}
-	rc = look_up(t, host, epoch, out);
+	rc = look_up(t, key, epoch, out);
 	shm_map_end(t->map);
+	return (rc);
+}
+
+enum rc
+route_find(struct route_table *t, const char *host, struct relay **out)
+{
+	char key[SHM_KEY_BYTES] = SHM_RELAYS;
+	const struct entry *e;
+	enum rc rc;
+
+	*out = NULL;
+	ensure(strlen(host) < sizeof(key) - sizeof(SHM_RELAYS));
+	memcpy(key + strlen(SHM_RELAYS), host, strlen(host) + 1);
+	if ((rc = find(t, key, &e)) == RC_OK)
+		*out = relay_ref(e->relay);
+	return (rc);
+}
+
+enum rc
+route_egress(struct route_table *t, const char *app, struct egress **out)
+{
+	char key[SHM_KEY_BYTES] = SHM_EGRESS;
+	const struct entry *e;
+	enum rc rc;
+
+	*out = NULL;
+	ensure(strlen(app) < sizeof(key) - sizeof(SHM_EGRESS));
+	memcpy(key + strlen(SHM_EGRESS), app, strlen(app) + 1);
+	if ((rc = find(t, key, &e)) == RC_OK)
+		*out = egress_ref(e->egress);
 	return (rc);
 }
 

@@ -1,5 +1,6 @@
 /*
- * worker/route.h - host, method, path -> relay snapshot and its route.
+ * worker/route.h - host, method, path -> relay snapshot and its route; app ->
+ * egress record.
  * Context:   the loop's thread.
  *
  * Snapshots are parsed from the map's records once per record revision.  Each
@@ -10,6 +11,7 @@
 #ifndef RELAY_WORKER_ROUTE_H
 #define RELAY_WORKER_ROUTE_H
 
+#include "conf/egress_json.h"
 #include "conf/relay_json.h"
 #include "lib/base/result.h"
 #include "shm/map.h"
@@ -45,6 +47,10 @@ enum rc route_table_each(struct route_table *, const char *prefix,
  * RC_CORRUPT      the record is damaged: 503 not-ready; the feed repairs
  */
 enum rc route_find(struct route_table *, const char *host, struct relay **)
+    must_check;
+
+/* The egress record of this app, in the same way; RC_NOTFOUND: it has none. */
+enum rc route_egress(struct route_table *, const char *app, struct egress **)
     must_check;
 
 /* First matching route in array order, or NULL: pass through. */

@@ -34,6 +34,8 @@ struct transform {
 	struct rewrite		head;
 	struct rewrite		body;
 	struct body_json_walk	*walk;		/* owned; NULL: by an index */
+	struct body_scan	*scan;		/* owned; NULL: by selectors */
+	bool			scan_headers, scan_query;
 	size_t			settled;	/* of the body, in this piece */
 	bool			head_done;	/* its values went with a piece */
 	bool			whole;		/* this piece is the last */
@@ -45,13 +47,22 @@ struct transform {
 static bool
 encrypting(const struct transform *t)
 {
-	return (t->job.action->kind == RELAY_ENCRYPT);
+	return (t->job.action != NULL && t->job.action->kind == RELAY_ENCRYPT);
+}
+
+/* NULL: a scan has none. */
+static const struct relay_selections *
+header_selections(const struct transform *t)
+{
+	return (t->job.action == NULL ? NULL :
+	    &t->job.action->of[RELAY_SELECT_HEADER]);
 }
 
 static const struct relay_selections *
 body_selections(const struct transform *t)
 {
-	return (&t->job.action->of[t->job.syntax == REWRITE_FORM ?
+	return (t->job.action == NULL ? NULL :
+	    &t->job.action->of[t->job.syntax == REWRITE_FORM ?
 	    RELAY_SELECT_FORM : RELAY_SELECT_JSON]);
 }
 
@@ -80,8 +91,9 @@ write_decrypt_head(struct transform *t, struct buffer *body)
 {
 	struct rpc_decrypt m = {
 		.app = span_of(t->job.relay->app),
-		.place = RPC_PLACE_RELAY,
-		.destination = span_of(t->job.relay->host),
+		.place = t->job.place,
+		.destination = t->job.destination != NULL ?
+		    span_of(t->job.destination) : SPAN_LIT(""),
 		.address = span_of(t->job.client),
 		.n_tokens = t->head.slots.n + t->body.slots.n,
 	};
@@ -92,7 +104,7 @@ write_decrypt_head(struct transform *t, struct buffer *body)
 static struct span
 role_of(const struct relay_selections *of, const struct body_slot *s)
 {
-	const char *role = of->v[s->selection]->role;
+	const char *role = of != NULL ? of->v[s->selection]->role : NULL;
 
 	return (role != NULL ? span_of(role) : SPAN_LIT(""));
 }
@@ -145,7 +157,7 @@ on_write(void *arg, struct buffer *out)
 		write_encrypt_head(t, out);
 	else
 		write_decrypt_head(t, out);
-	rc = write_slots(t, &t->head, &t->job.action->of[RELAY_SELECT_HEADER], out);
+	rc = write_slots(t, &t->head, header_selections(t), out);
 	return (rc != RC_OK ? rc : write_slots(t, &t->body, body_selections(t), out));
 }
 
@@ -279,9 +291,10 @@ count(struct transform *t)
 static enum rc
 settle(struct transform *t)
 {
-	/* Nothing was chosen in a body that is whole: it is good as it is. */
-	bool same = t->body.syntax == REWRITE_NONE ||
-	    (!t->job.pieces && t->body.slots.n == 0);
+	/* Nothing was chosen in a body that is whole, now or in a call before:
+	 * it is good as it is. */
+	bool same = t->body.syntax == REWRITE_NONE || (!t->job.pieces &&
+	    t->body.slots.n == 0 && t->body.copied == 0);
 	enum rc rc;
 
 	if (!same && (rc = rewrite_settle(&t->body, t->settled,
@@ -369,10 +382,16 @@ find_slots(struct transform *t)
 {
 	enum rc rc = RC_OK;
 
-	if (!t->head_done)
+	if (!t->head_done && t->job.action == NULL)
+		rc = transform_slots_scan_head(&t->rules, &t->head,
+		    t->scan_headers, t->scan_query);
+	else if (!t->head_done)
 		rc = transform_slots_head(&t->rules, &t->head);
 	if (rc != RC_OK)
 		return (rc);
+	if (t->scan != NULL)
+		return (transform_slots_scan(&t->body, t->scan, t->whole,
+		    t->rules.max_fields - t->head.slots.n, &t->settled));
 	if (t->walk != NULL)
 		return (transform_slots_walk(&t->rules, &t->body, t->walk, t->whole,
 		    &t->settled));
@@ -419,7 +438,10 @@ transform_feed(struct transform *t, bool whole, const char **why)
 	t->body.round_out = buffer_len(&t->body.out);
 	if ((rc = find_slots(t)) != RC_OK)
 		return (slots_fault(rc, why));
-	if (whole && t->body.syntax != REWRITE_NONE)
+	if (t->scan != NULL)
+		t->whole = whole &&
+		    t->settled == t->body.base + buffer_len(t->job.body);
+	else if (whole && t->body.syntax != REWRITE_NONE)
 		t->settled = t->body.base + buffer_len(t->job.body);
 	if (t->head.slots.n + t->body.slots.n == 0)
 		return (piece_done(t, why));
@@ -468,10 +490,38 @@ transform_streams(const struct relay_action *a)
 	return (true);
 }
 
+static void
+begin_action(struct transform *t)
+{
+	const struct relay_selections *json = &t->job.action->of[RELAY_SELECT_JSON];
+
+	/* An action without a selection of this syntax leaves the body alone. */
+	if (t->job.syntax != REWRITE_NONE && body_selections(t)->n == 0)
+		t->job.syntax = REWRITE_NONE;
+	t->head_done = header_selections(t)->n == 0;
+	rewrite_init(&t->head, REWRITE_HEAD, t->job.head, 0);
+	if (t->job.syntax == REWRITE_JSON && transform_streams(t->job.action))
+		t->walk = body_json_walk_new(json->paths, json->n,
+		    encrypting(t) ? t->job.max_fields : SIZE_MAX);
+}
+
+static void
+begin_scan(struct transform *t)
+{
+	const struct transform_scan *s = t->job.scan;
+
+	t->scan_headers = s->headers;
+	t->scan_query = s->query;
+	t->head_done = !s->headers && !s->query;
+	rewrite_init(&t->head, REWRITE_HEAD_TOKENS, t->job.head, 0);
+	if (t->job.syntax == REWRITE_TOKENS)
+		ensure((t->scan = body_scan_new_for(s->media, &s->limits)) != NULL);
+	t->job.scan = NULL;	/* only now is it sure to be there */
+}
+
 struct transform *
 transform_new(const struct transform_job *job, transform_cb *cb, void *arg)
 {
-	const struct relay_selections *json = &job->action->of[RELAY_SELECT_JSON];
 	struct transform *t = xcalloc(1, sizeof(*t));
 
 	t->magic = TRANSFORM_MAGIC;
@@ -484,16 +534,14 @@ transform_new(const struct transform_job *job, transform_cb *cb, void *arg)
 		.action = job->action,
 		.max_fields = job->max_fields,
 	};
-	/* An action without a selection of this syntax leaves the body alone. */
-	if (job->syntax != REWRITE_NONE && body_selections(t)->n == 0)
-		t->job.syntax = REWRITE_NONE;
-	t->head_done = job->action->of[RELAY_SELECT_HEADER].n == 0;
-	rewrite_init(&t->head, REWRITE_HEAD, job->head, 0);
+	if (job->action == NULL)
+		begin_scan(t);
+	else
+		begin_action(t);
 	rewrite_init(&t->body, t->job.syntax, job->body, job->max_bytes);
-	if (t->job.syntax == REWRITE_JSON && transform_streams(job->action))
-		t->walk = body_json_walk_new(json->paths, json->n,
-		    encrypting(t) ? job->max_fields : SIZE_MAX);
-	ensure(!job->pieces || t->walk != NULL);
+	if (t->scan != NULL)
+		t->body.delimiter = body_scan_delimiter(t->scan);
+	ensure(!job->pieces || t->walk != NULL || t->scan != NULL);
 	return (t);
 }
 
@@ -511,6 +559,7 @@ transform_free(struct transform **tp)
 	rewrite_fini(&t->head);
 	rewrite_fini(&t->body);
 	body_json_walk_free(&t->walk);
+	body_scan_free(&t->scan);
 	t->magic = 0;
 	free(t);
 }

@@ -14,6 +14,8 @@
 
 #include "conf/relay_json.h"
 #include "lib/base/buffer.h"
+#include "lib/body/scan.h"
+#include "lib/rpc/message.h"
 #include "worker/engine_pool.h"
 #include "worker/rewrite.h"
 #include "worker/transaction.h"
@@ -35,10 +37,22 @@ enum transform_result {
 	TRANSFORM_ENGINE	/* no usable answer in time */
 };
 
+/* In place of an action: open every token and file, wherever it stands. */
+struct transform_scan {
+	struct span			media;	/* Content-Type; empty: none */
+	struct body_scan_limits		limits;
+	bool				headers; /* in field values, too */
+	bool				query;	/* in the target's query, too */
+};
+
 struct transform_job {
 	struct engine_pool		*engines;
 	const struct relay		*relay;
-	const struct relay_action	*action;
+	const struct relay_action	*action;	/* or NULL, and ... */
+	const struct transform_scan	*scan;		/* ... this; read by
+						   transform_new alone */
+	enum rpc_place			place;	/* where it happens: policies of */
+	const char			*destination; /* roles look at it; NULL: none */
 	const char			*client;	/* address, for the engine */
 	struct buffer			*head;	/* start line and fields, no empty
 						   line; replaced when done */
@@ -48,7 +62,8 @@ struct transform_job {
 						   an error; else it stays sealed,
 						   whatever the relay says */
 	bool				pieces;	/* the body is fed as it comes;
-						   only if transform_streams */
+						   only if transform_streams, or a
+						   scan */
 	struct transaction		*tx;	/* counted in */
 	size_t				max_fields;
 	size_t				max_bytes;	/* of the new body */
@@ -70,7 +85,8 @@ void transform_free(struct transform **);
 /*
  * Go on with what is in job.body.  whole: nothing more comes.  A result other
  * than PENDING is the answer and no callback comes for it; *why is set when it
- * is an error.  Not while a call is out.
+ * is an error.  Not while a call is out.  PIECE, though it was whole: there was
+ * too much for one call, feed it again.
  */
 enum transform_result transform_feed(struct transform *, bool whole,
     const char **why) must_check;

@@ -209,6 +209,97 @@ slots_form(struct slot_rules *rules, struct rewrite *r)
 	    &r->slots));
 }
 
+/* ---- scans ---- */
+
+static enum rc
+take_founds(struct rewrite *r, const struct body_founds *founds)
+{
+	struct body_slots *slots = &r->slots;
+	struct body_slot *v = reallocarray(slots->v, founds->n, sizeof(*v));
+
+	if (v == NULL)
+		return (RC_NOMEM);
+	slots->v = v;
+	slots->n = slots->cap = founds->n;
+	for (size_t i = 0; i < founds->n; i++)
+		v[i] = (struct body_slot){
+			.start = founds->v[i].start,
+			.end = founds->v[i].end,
+			.type = BODY_VALUE_STRING,
+			.escaped = founds->v[i].encoded,
+			.place = founds->v[i].place,
+		};
+	return (RC_OK);
+}
+
+enum rc
+transform_slots_scan(struct rewrite *r, struct body_scan *scan, bool whole,
+    size_t room, size_t *settled)
+{
+	struct span window = { buffer_data(r->text), buffer_len(r->text) };
+	struct body_founds founds = { .v = NULL };
+	enum rc rc;
+
+	if (room == 0)
+		return (RC_LIMIT);
+	rc = body_scan_feed(scan, window, r->base, whole, room, &founds, settled);
+	if (rc == RC_OK && founds.n != 0)
+		rc = take_founds(r, &founds);
+	body_founds_fini(&founds);
+	return (rc);
+}
+
+/* Keep what stands in a part that is asked for.  What opens in the target is
+ * percent-encoded, however the token stood there. */
+static void
+keep_asked(const struct rewrite *r, struct body_founds *founds, bool headers,
+    bool query)
+{
+	const char *text = buffer_data(r->text);
+	const char *line = memmem(text, buffer_len(r->text), "\r\n", 2);
+	size_t line_len = line != NULL ? (size_t)(line - text) : 0, n = 0;
+	const char *mark = memchr(text, '?', line_len);
+
+	for (size_t i = 0; i < founds->n; i++) {
+		struct body_found *f = &founds->v[i];
+		bool in_target = f->start < line_len;
+
+		if (in_target ? !query || mark == NULL || text + f->start < mark :
+		    !headers)
+			continue;
+		/* Backslashes are no spelling of a query: it stays. */
+		if (in_target && f->encoded && f->place != BODY_FOUND_PERCENT)
+			continue;
+		if (in_target)
+			f->place = BODY_FOUND_PERCENT;
+		founds->v[n++] = *f;
+	}
+	founds->n = n;
+}
+
+enum rc
+transform_slots_scan_head(struct slot_rules *rules, struct rewrite *r,
+    bool headers, bool query)
+{
+	const struct body_scan_limits limits = { .token_bytes = buffer_len(r->text) };
+	struct body_scan *scan = body_scan_new(BODY_SCAN_PLAIN, &limits);
+	struct span text = { buffer_data(r->text), buffer_len(r->text) };
+	struct body_founds founds = { .v = NULL };
+	enum rc rc = RC_NOMEM;
+	size_t settled;
+
+	if (scan != NULL)
+		rc = body_scan_feed(scan, text, 0, true, rules->max_fields, &founds,
+		    &settled);
+	if (rc == RC_OK)
+		keep_asked(r, &founds, headers, query);
+	if (rc == RC_OK && founds.n != 0)
+		rc = take_founds(r, &founds);
+	body_founds_fini(&founds);
+	body_scan_free(&scan);
+	return (rc);
+}
+
 enum rc
 transform_slots_whole(struct slot_rules *rules, struct rewrite *r)
 {
@@ -222,6 +313,8 @@ transform_slots_whole(struct slot_rules *rules, struct rewrite *r)
 		rc = slots_form(rules, r);
 		break;
 	case REWRITE_HEAD:
+	case REWRITE_TOKENS:
+	case REWRITE_HEAD_TOKENS:
 	case REWRITE_NONE:
 		return (RC_OK);
 	}

@@ -7,6 +7,7 @@
 
 #include "conf/relay_json.h"
 #include "lib/body/json_walk.h"
+#include "lib/body/scan.h"
 #include "worker/rewrite.h"
 
 struct slot_rules {
@@ -25,6 +26,15 @@ struct slot_rules {
  */
 enum rc transform_slots_head(struct slot_rules *, struct rewrite *) must_check;
 enum rc transform_slots_whole(struct slot_rules *, struct rewrite *) must_check;
+
+/*
+ * The same for a scan, whose call has room for so many.  When that is full,
+ * *settled is short of the end.  The head is whole: query and field values as they are asked for.
+ */
+enum rc transform_slots_scan(struct rewrite *, struct body_scan *, bool whole,
+    size_t room, size_t *settled) must_check;
+enum rc transform_slots_scan_head(struct slot_rules *, struct rewrite *,
+    bool headers, bool query) must_check;
 
 /* The same for a JSON text that still comes: the work in what is complete,
  * *settled is how far that goes. */

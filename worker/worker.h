@@ -4,8 +4,9 @@
  *
  * Object map:  listeners -> conn -> exchange -> { engine call id,
  * origin_conn }.  A conn owns its exchange, an exchange owns its origin_conn
- * and the id of its engine call.  Pools own idle things.  Relay snapshots are
- * counted; nothing else is.
+ * and the id of its engine call.  A conn of an egress listener owns its egress
+ * (what its CONNECT was about), one of the key API its api_call.  Pools own
+ * idle things.  Relay snapshots are counted; nothing else is.
  */
 #ifndef RELAY_WORKER_WORKER_H
 #define RELAY_WORKER_WORKER_H
@@ -22,13 +23,21 @@
 #include "lib/net/dns.h"
 
 struct accept;
+struct address_meter;
+struct api;
 struct api_keys;
 struct conn;
 struct engine_list;
 struct engine_pool;
+struct feed_client;
+struct leaf_cache;
 struct origin_pool;
 struct route_table;
 TAILQ_HEAD(conn_list, conn);
+
+/* What sealing adds to a file, metadata of other makers included: what was
+ * sealed at the limit can be opened again. */
+#define WORKER_FILE_SEALED_MORE	1024
 
 struct worker {
 	const char		*name;		/* borrowed: argv */
@@ -44,7 +53,12 @@ struct worker {
 	struct engine_pool	*engines;	/* owned */
 	struct engine_list	*engine_list;	/* owned; NULL: conf's alone */
 	struct api_keys		*api_keys;	/* owned */
+	struct api		*api;		/* owned */
+	struct feed_client	*feed;		/* owned: changes of records */
 	struct origin_pool	*origins;	/* owned */
+	struct leaf_cache	*leaves;	/* owned */
+	struct address_meter	*auth_failures;	/* owned: by client address */
+	struct address_meter	*leaf_quota;	/* owned: by client address */
 	struct accept		*accept;	/* owned */
 
 	struct net_cidr		*trusted;	/* owned: conf's trusted_proxies */

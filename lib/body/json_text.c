@@ -221,25 +221,18 @@ escaped_len(struct span text)
 	return (len);
 }
 
-enum rc
-body_json_escape(struct span text, struct buffer *out)
+/* len: of the escaped text. */
+static void
+put_escaped(struct span text, size_t len, char *to)
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t len;
-	char *to;
-	enum rc rc;
 
-	if (!utf8_valid(text.p, text.len))
-		return (RC_SYNTAX);
-	len = escaped_len(text) + 2;
-	if ((rc = buffer_reserve(out, len, &to)) != RC_OK)
-		return (rc);
-	*to++ = '"';
-	if (len - 2 == text.len) {
-		if (text.len != 0)
-			memcpy(to, text.p, text.len);
-		to += text.len;
-	} else for (size_t i = 0; i < text.len; i++) {
+	if (len == text.len) {
+		if (len != 0)
+			memcpy(to, text.p, len);
+		return;
+	}
+	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.p[i];
 		char letter = escape_letter(c);
 
@@ -256,9 +249,40 @@ body_json_escape(struct span text, struct buffer *out)
 			*to++ = digits[c & 15];
 		}
 	}
-	*to = '"';
-	buffer_commit(out, len);
+}
+
+/* With so many quotes at each end. */
+static enum rc
+append_escaped(struct span text, size_t quotes, struct buffer *out)
+{
+	size_t len;
+	char *to;
+	enum rc rc;
+
+	if (!utf8_valid(text.p, text.len))
+		return (RC_SYNTAX);
+	len = escaped_len(text);
+	if (len + 2 * quotes == 0)
+		return (RC_OK);
+	if ((rc = buffer_reserve(out, len + 2 * quotes, &to)) != RC_OK)
+		return (rc);
+	memset(to, '"', quotes);
+	put_escaped(text, len, to + quotes);
+	memset(to + quotes + len, '"', quotes);
+	buffer_commit(out, len + 2 * quotes);
 	return (RC_OK);
+}
+
+enum rc
+body_json_escape(struct span text, struct buffer *out)
+{
+	return (append_escaped(text, 1, out));
+}
+
+enum rc
+body_json_escape_text(struct span text, struct buffer *out)
+{
+	return (append_escaped(text, 0, out));
 }
 
 /* ---- numbers ------------------------------------------------------------- */

@@ -24,6 +24,8 @@ enum rc body_json_unescape(struct span raw, struct buffer *out) must_check;
  * RC_SYNTAX when text is not strict UTF-8; nothing is added then.
  */
 enum rc body_json_escape(struct span text, struct buffer *out) must_check;
+/* The same without the quotes: a part of a longer string. */
+enum rc body_json_escape_text(struct span text, struct buffer *out) must_check;
 
 /*
  * The escape sequence at p, which holds the backslash: up to 4 bytes of UTF-8

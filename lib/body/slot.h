@@ -8,6 +8,7 @@
 #ifndef RELAY_BODY_SLOT_H
 #define RELAY_BODY_SLOT_H
 
+#include "lib/body/found.h"
 #include "lib/body/jsonpath.h"
 
 struct body_slot {
@@ -17,6 +18,7 @@ struct body_slot {
 	bool			escaped; /* a string that must be unescaped */
 	bool			empty;	/* the empty string */
 	bool			bare;	/* a form's name without '=' */
+	enum body_found_place	place;	/* of what was found by a scan */
 	uint16_t		selection; /* which selector chose it first */
 };
 

@@ -3,180 +3,288 @@
  * (spec/ciphertext.md section 8):
  *   ev:(debug:)?(version:)?(type:)?<16>:<44>:<any>:$
  *
- * No part of it can be read in two ways, so a token is read once from its
- * start; and as base64 holds no colon, what failed there is never read again
- * in full from a later one.
+ * Every part is of base64's alphabet and ends with a colon, and no two that
+ * may stand in one place have the same length.  So a part is known at its
+ * colon, nothing is read twice, and a reader may stop behind any character.
  */
 #include "lib/body/token_scan.h"
 
 #include <string.h>
 
-#include "lib/body/json_text.h"
+#define CHAR_NONE	(-1)	/* no character of one byte */
+#define CHAR_CUT	(-2)	/* the end cuts an escape */
+#define REFERENCE_DIGITS	8	/* of an XML reference, zeros included */
 
-#define IV_CHARS	16
-#define KEY_CHARS	44
-
-struct reader {
-	const char	*p;
-	const char	*end;
-	bool		json;
-	bool		escaped;	/* an escape was read */
+enum part {
+	PART_EV,
+	PART_DEBUG,
+	PART_VERSION,
+	PART_TYPE,
+	PART_IV,
+	PART_KEY,
+	PART_DATA,
+	PART_END
 };
 
-/* The next character, -1 when there is none of one byte; *len bytes are its
- * text. */
-static int
-look(const struct reader *r, size_t *len)
-{
-	char out[BODY_JSON_ESCAPE_BYTES];
-	size_t n;
+/* Characters that a part may have where this one is the next. */
+static const size_t part_chars[] = {
+	[PART_EV] = 2,
+	[PART_DEBUG] = 16,
+	[PART_VERSION] = 16,
+	[PART_TYPE] = 16,
+	[PART_IV] = 16,
+	[PART_KEY] = 44,
+	[PART_DATA] = SIZE_MAX,
+};
 
-	*len = 1;
-	if (r->p == r->end)
-		return (-1);
-	if (!r->json || *r->p != '\\')
-		return ((unsigned char)*r->p);
-	*len = body_json_escape_read(r->p, r->end, out, &n);
-	if (*len != 0)
-		return (n == 1 ? (unsigned char)out[0] : -1);
-	*len = 1;
-	return ('\\');
-}
-
-static void
-step(struct reader *r, size_t len)
-{
-	r->escaped |= r->json && *r->p == '\\';
-	r->p += len;
-}
-
-static bool
-skip(struct reader *r, const char *literal)
-{
-	struct reader try = *r;
-	size_t len;
-
-	for (; *literal != '\0'; literal++) {
-		if (look(&try, &len) != (unsigned char)*literal)
-			return (false);
-		step(&try, len);
-	}
-	*r = try;
-	return (true);
-}
-
-static void
-skip_one_of(struct reader *r, const char *const *literals, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (skip(r, literals[i]))
-			return;
-}
+static const struct {
+	uint8_t	part;
+	uint8_t	len;
+	char	name[8];
+} names[] = {
+	{ PART_DEBUG, 5, "debug" },
+	{ PART_VERSION, 4, "RFVC" },
+	{ PART_VERSION, 4, "T1JL" },
+	{ PART_VERSION, 4, "Tk9D" },
+	{ PART_VERSION, 4, "TENZ" },
+	{ PART_VERSION, 4, "QlJV" },
+	{ PART_VERSION, 4, "QkTC" },
+	{ PART_VERSION, 4, "S0lS" },
+	{ PART_TYPE, 6, "string" },
+	{ PART_TYPE, 6, "number" },
+	{ PART_TYPE, 7, "boolean" },
+};
 
 /* The standard alphabet; old tokens keep their padding. */
-static bool
-is_base64(int c)
-{
-	return ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-	    (c >= '0' && c <= '9') || c == '+' || c == '/' || c == '=');
-}
+static const bool is_base64[256] = {
+	['A' ... 'Z'] = true,
+	['a' ... 'z'] = true,
+	['0' ... '9'] = true,
+	['+'] = true,
+	['/'] = true,
+	['='] = true,
+};
 
-/* A base64 part and the colon behind it; want 0: any length.  Of a part that
- * is too long no more than that is read. */
-static bool
-skip_part(struct reader *r, size_t want)
-{
-	size_t n = 0, len;
+/* ---- characters and their escapes ---------------------------------------- */
 
-	while ((want == 0 || n <= want) && is_base64(look(r, &len))) {
-		step(r, len);
-		n++;
+static unsigned
+escape_of(char c)
+{
+	switch (c) {
+	case '\\':
+		return (BODY_TOKEN_BACKSLASH);
+	case '%':
+		return (BODY_TOKEN_PERCENT);
+	case '&':
+		return (BODY_TOKEN_REFERENCE);
+	default:
+		return (BODY_TOKEN_RAW);
 	}
-	return ((want == 0 || n == want) && skip(r, ":"));
 }
 
-/* One token, from its first character to behind its last. */
-static bool
-read_token(struct reader *r)
+/* n hexadecimal digits at p. */
+static int
+hex_digits(const char *p, const char *end, size_t n)
 {
-	static const char *const versions[] = {
-		"RFVC:", "T1JL:", "Tk9D:", "TENZ:", "QlJV:", "QkTC:", "S0lS:"
-	};
-	static const char *const types[] = {
-		"string:", "number:", "boolean:"
-	};
+	int value = 0, digit;
 
-	if ((size_t)(r->end - r->p) < BODY_TOKEN_BYTES_MIN || !skip(r, "ev:"))
-		return (false);
-	(void)skip(r, "debug:");
-	skip_one_of(r, versions, sizeof(versions) / sizeof(versions[0]));
-	skip_one_of(r, types, sizeof(types) / sizeof(types[0]));
-	return (skip_part(r, IV_CHARS) && skip_part(r, KEY_CHARS) &&
-	    skip_part(r, 0) && skip(r, "$"));
+	for (size_t i = 0; i < n; i++) {
+		if (p + i == end)
+			return (CHAR_CUT);
+		if ((digit = hex_value(p[i])) < 0)
+			return (CHAR_NONE);
+		value = value * 16 + digit;
+	}
+	return (value < 0x80 ? value : CHAR_NONE);
 }
+
+static int
+decode_backslash(const char *p, const char *end, size_t *len)
+{
+	if (end - p < 2)
+		return (CHAR_CUT);
+	*len = p[1] == '/' ? 2 : 6;
+	if (p[1] == '/')
+		return ('/');
+	return (p[1] == 'u' ? hex_digits(p + 2, end, 4) : CHAR_NONE);
+}
+
+/* Behind the '#': digits up to the ';'. */
+static int
+decode_reference(const char *p, const char *end, size_t *len)
+{
+	const char *from = p, *digits;
+	int base = 10, value = 0, digit;
+
+	if (end - p >= 2 && p[1] != '#')
+		return (CHAR_NONE);
+	if (end - p < 3)
+		return (CHAR_CUT);
+	p += 2;
+	if (*p == 'x' || *p == 'X') {
+		base = 16;
+		p++;
+	}
+	for (digits = p; p < end && p - digits < REFERENCE_DIGITS; p++) {
+		if ((digit = hex_value(*p)) < 0 || digit >= base)
+			break;
+		if ((value = value * base + digit) >= 0x80)
+			return (CHAR_NONE);
+	}
+	if (p == end)
+		return (CHAR_CUT);
+	*len = (size_t)(p - from) + 1;
+	return (*p == ';' && p != digits ? value : CHAR_NONE);
+}
+
+/* The character at p, which is before end; *len bytes are its text. */
+static int
+decode(struct body_token_reader *r, const char *p, const char *end, size_t *len)
+{
+	unsigned escape = escape_of(*p) & r->escapes;
+	int c;
+
+	*len = 1;
+	if (escape == BODY_TOKEN_RAW)
+		return ((unsigned char)*p);
+	if (r->escape != BODY_TOKEN_RAW && r->escape != escape)
+		return (CHAR_NONE);
+	if (escape == BODY_TOKEN_BACKSLASH) {
+		c = decode_backslash(p, end, len);
+	} else if (escape == BODY_TOKEN_PERCENT) {
+		*len = 3;
+		c = hex_digits(p + 1, end, 2);
+	} else {
+		c = decode_reference(p, end, len);
+	}
+	if (c >= 0)
+		r->escape = (uint8_t)escape;
+	return (c);
+}
+
+/* ---- parts ---------------------------------------------------------------- */
+
+void
+body_token_reader_init(struct body_token_reader *r, unsigned escapes)
+{
+	*r = (struct body_token_reader){ .escapes = (uint8_t)escapes };
+}
+
+/* A colon was read.  The part that comes next; PART_EV: it is no token. */
+static enum part
+next_part(const struct body_token_reader *r)
+{
+	switch ((enum part)r->part) {
+	case PART_EV:
+		return (r->n == 2 && memcmp(r->name, "ev", 2) == 0 ?
+		    PART_DEBUG : PART_EV);
+	case PART_KEY:
+		return (r->n == part_chars[PART_KEY] ? PART_DATA : PART_EV);
+	case PART_DATA:
+		return (PART_END);
+	case PART_DEBUG:
+	case PART_VERSION:
+	case PART_TYPE:
+	case PART_IV:
+	case PART_END:
+		break;
+	}
+	if (r->n == part_chars[PART_IV])
+		return (PART_KEY);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (r->part <= names[i].part && r->n == names[i].len &&
+		    memcmp(r->name, names[i].name, r->n) == 0)
+			return ((enum part)(names[i].part + 1));
+	return (PART_EV);
+}
+
+static enum body_token_step
+take(struct body_token_reader *r, int c)
+{
+	if (r->part == PART_END)
+		return (c == '$' ? BODY_TOKEN_DONE : BODY_TOKEN_NO);
+	if (c == ':') {
+		r->part = (uint8_t)next_part(r);
+		r->n = 0;
+		return (r->part != PART_EV ? BODY_TOKEN_MORE : BODY_TOKEN_NO);
+	}
+	if (c < 0 || !is_base64[c] || r->n == part_chars[r->part])
+		return (BODY_TOKEN_NO);
+	if (r->n < sizeof(r->name))
+		r->name[r->n] = (char)c;
+	r->n++;
+	return (BODY_TOKEN_MORE);
+}
+
+/* Characters of a part that stand for themselves, as many as it may have. */
+static const char *
+take_run(struct body_token_reader *r, const char *p, const char *end)
+{
+	const char *from = p, *last = end;
+
+	if (r->part == PART_END)
+		return (p);
+	if ((size_t)(end - p) > part_chars[r->part] - r->n)
+		last = p + (part_chars[r->part] - r->n);
+	while (p != last && is_base64[(unsigned char)*p])
+		p++;
+	for (; from != p && r->n < sizeof(r->name); from++)
+		r->name[r->n++] = *from;
+	r->n += (size_t)(p - from);
+	return (p);
+}
+
+enum body_token_step
+body_token_read(struct body_token_reader *r, const char *p, const char *end,
+    size_t *used)
+{
+	enum body_token_step step = BODY_TOKEN_MORE;
+	const char *from = p;
+	size_t len;
+	int c;
+
+	while (step == BODY_TOKEN_MORE && (p = take_run(r, p, end)) != end) {
+		if ((c = decode(r, p, end, &len)) == CHAR_CUT)
+			break;
+		step = take(r, c);
+		p += step == BODY_TOKEN_NO ? 0 : len;
+	}
+	*used = (size_t)(p - from);
+	return (step);
+}
+
+/* ---- what was read -------------------------------------------------------- */
 
 bool
 body_token_whole(struct span text)
 {
-	struct reader r = { .p = text.p, .end = text.p + text.len };
+	struct body_token_reader r;
+	size_t used;
 
-	return (text.len >= BODY_TOKEN_BYTES_MIN && read_token(&r) &&
-	    r.p == r.end);
-}
-
-/* Where a token may begin: at an 'e', or at an escape. */
-static const char *
-next_start(const char *p, const char *end, bool json)
-{
-	if (!json)
-		return (memchr(p, 'e', (size_t)(end - p)));
-	while (p != end && *p != 'e' && *p != '\\')
-		p++;
-	return (p == end ? NULL : p);
-}
-
-bool
-body_token_next(struct span text, enum body_token_form form, size_t from,
-    struct body_token *out)
-{
-	struct reader r = { .end = text.p + text.len,
-	    .json = form == BODY_TOKEN_JSON };
-	const char *at = text.p + from;
-	size_t len;
-
-	while (text.len - from >= BODY_TOKEN_BYTES_MIN &&
-	    (at = next_start(at, r.end, r.json)) != NULL) {
-		r.p = at;
-		r.escaped = false;
-		if (read_token(&r)) {
-			out->start = (size_t)(at - text.p);
-			out->end = (size_t)(r.p - text.p);
-			out->escaped = r.escaped;
-			return (true);
-		}
-		r.p = at;
-		(void)look(&r, &len);
-		at += len;
-	}
-	return (false);
+	if (text.len < BODY_TOKEN_BYTES_MIN)
+		return (false);
+	body_token_reader_init(&r, BODY_TOKEN_RAW);
+	return (body_token_read(&r, text.p, text.p + text.len, &used) ==
+	    BODY_TOKEN_DONE && used == text.len);
 }
 
 enum rc
 body_token_append(struct span text, const struct body_token *token,
     struct buffer *out)
 {
-	struct reader r = { .p = text.p + token->start,
-	    .end = text.p + token->end, .json = token->escaped };
+	const char *p = text.p + token->start, *end = text.p + token->end;
+	struct body_token_reader r;
 	size_t len, n = 0;
 	enum rc rc;
 	char *to;
 
-	if (!token->escaped)
-		return (buffer_append(out, r.p, token->end - token->start));
+	if (token->escape == BODY_TOKEN_RAW)
+		return (buffer_append(out, p, token->end - token->start));
 	if ((rc = buffer_reserve(out, token->end - token->start, &to)) != RC_OK)
 		return (rc);
-	for (; r.p != r.end; r.p += len)
-		to[n++] = (char)look(&r, &len);
+	body_token_reader_init(&r, token->escape);
+	for (; p != end; p += len)
+		to[n++] = (char)decode(&r, p, end, &len);
 	buffer_commit(out, n);
 	return (RC_OK);
 }

@@ -17,6 +17,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/list.h"
 #include "lib/base/object.h"
+#include "lib/base/secret.h"
 
 #define QUEUE_MAX	64	/* a peer that leaves more unread is stuck */
 #define READS_PER_WAKE	16	/* one busy peer must not hold the loop */
@@ -138,6 +139,7 @@ read_messages(struct ipc_channel *c, unsigned most)
 		deliver(c, len, passed);
 		if (freed)
 			return;
+		secret_wipe(c->in, len);	/* an API key may be in it */
 	}
 	c->freed = NULL;
 	if (rc != RC_EOF || c->eof)
@@ -203,12 +205,19 @@ transmit(struct ipc_channel *c, const void *bytes, size_t len, int fd)
 }
 
 static void
+message_free(struct message *m)
+{
+	secret_wipe(m->bytes, m->len);
+	free(m);
+}
+
+static void
 message_drop(struct ipc_channel *c, struct message *m)
 {
 	TAILQ_REMOVE(&c->waiting, m, next);
 	c->n_waiting--;
 	fd_close(&m->fd);
-	free(m);
+	message_free(m);
 }
 
 static void
@@ -238,7 +247,7 @@ enqueue(struct ipc_channel *c, struct message *m, int pass_fd)
 	if (pass_fd >= 0) {
 		m->fd = fcntl(pass_fd, F_DUPFD_CLOEXEC, 0);
 		if (m->fd < 0) {
-			free(m);
+			message_free(m);
 			return (RC_IO);
 		}
 	}
@@ -275,7 +284,7 @@ ipc_channel_send(struct ipc_channel *c, const char *verb, struct span text,
 		rc = transmit(c, m->bytes, m->len, pass_fd);
 	if (rc == RC_AGAIN)
 		return (enqueue(c, m, pass_fd));
-	free(m);
+	message_free(m);
 	return (rc);
 }
 
@@ -318,6 +327,7 @@ ipc_channel_free(struct ipc_channel **cp)
 	while ((m = TAILQ_FIRST(&c->waiting)) != NULL)
 		message_drop(c, m);
 	fd_close(&c->fd);
+	secret_wipe(c->in, sizeof(c->in));
 	c->magic = 0;
 	free(c);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/egress_json.h"
 #include "lib/base/clock.h"
 #include "lib/base/host.h"
 #include "lib/base/log.h"
@@ -35,15 +36,15 @@ static bool
 load_record(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 {
 	struct sync_index *index = arg;
-	struct span field = span_of(key + sizeof(SHM_RELAYS) - 1);
+	struct span name = span_of(key);
 	uint8_t hash[SYNC_HASH_BYTES];
 
-	if (rc != RC_OK || r->kind != SHM_KIND_RELAY) {
-		(void)sync_set_damaged(index, field);
+	if (rc != RC_OK || r->kind != table_form(table_of(name))->kind) {
+		(void)sync_set_damaged(index, name);
 		return (true);
 	}
-	sync_hash(field, r->payload, hash);
-	sync_set_live(index, field, hash);
+	sync_hash(name, r->payload, hash);
+	sync_set_live(index, name, hash);
 	return (true);
 }
 
@@ -57,7 +58,9 @@ apply_load(struct shm_map *map, struct sync_index *index, bool *synced)
 	*synced = false;
 	if ((rc = shm_map_begin(map, &epoch)) != RC_OK)
 		return (rc);
-	rc = shm_map_each(map, SHM_RELAYS, load_record, index);
+	for (unsigned t = 0; t < TABLES && rc == RC_OK; t++)
+		rc = shm_map_each(map, table_form((enum table)t)->prefix,
+		    load_record, index);
 	/* One that is damaged is no state: the next full read writes it. */
 	*synced = rc == RC_OK && shm_map_get(map, KEY_STATE, &r) == RC_OK;
 	shm_map_end(map);
@@ -66,38 +69,72 @@ apply_load(struct shm_map *map, struct sync_index *index, bool *synced)
 
 /* ---- validation ------------------------------------------------------------------------ */
 
-enum rc
-apply_check(struct span field, struct span value, struct relay_fault *fault)
+static enum rc
+fail_field(struct relay_fault *fault, const char *reason)
 {
-	char host[HOST_BYTES];
+	(void)snprintf(fault->reason, sizeof(fault->reason), "%s", reason);
+	return (RC_SYNTAX);
+}
+
+static enum rc
+check_relay(struct span field, struct span value, struct relay_fault *fault)
+{
 	struct relay *relay = NULL;
+	char host[HOST_BYTES];
 	enum rc rc;
 
-	memset(fault, 0, sizeof(*fault));
-	if (!span_copy(field, host, sizeof(host)) || !host_is_canonical(host)) {
-		(void)snprintf(fault->reason, sizeof(fault->reason),
-		    "the field is not a host name in lower case, without "
-		    "port and trailing dot");
-		return (RC_SYNTAX);
-	}
+	if (!span_copy(field, host, sizeof(host)) || !host_is_canonical(host))
+		return (fail_field(fault, "the field is not a host name in lower "
+		    "case, without port and trailing dot"));
 	rc = relay_json_parse(value, &relay, fault);
 	relay_unref(&relay);
 	return (rc);
+}
+
+static enum rc
+check_egress(struct span field, struct span value, struct relay_fault *fault)
+{
+	struct egress *egress = NULL;
+	enum rc rc;
+
+	if (!egress_is_app(field))
+		return (fail_field(fault, "the field is not an app id: app_ and "
+		    "12 hex digits"));
+	rc = egress_json_parse(field, value, &egress, fault);
+	egress_unref(&egress);
+	return (rc);
+}
+
+enum rc
+apply_check(struct span key, struct span value, struct relay_fault *fault)
+{
+	struct span field = table_field(key);
+
+	memset(fault, 0, sizeof(*fault));
+	switch (table_of(key)) {
+	case TABLE_RELAYS:
+		return (check_relay(field, value, fault));
+	case TABLE_EGRESS:
+		break;
+	}
+	return (check_egress(field, value, fault));
 }
 
 static void
 refuse(struct sync_index *index, const struct sync_change *c,
     const struct relay_fault *fault)
 {
-	char host[PRINTABLE_BYTES], path[PRINTABLE_BYTES];
+	const struct table_form *t = table_form(table_of(c->key));
+	char field[PRINTABLE_BYTES], path[PRINTABLE_BYTES];
 	char reason[2 * PRINTABLE_BYTES];
 
-	sync_set_refused(index, c->field, c->hash, fault->path, fault->reason);
-	log_warn("relay refused host=\"%s\" path=\"%s\" reason=\"%s\" live=%s",
-	    apply_printable(c->field, host, sizeof(host)),
+	sync_set_refused(index, c->key, c->hash, fault->path, fault->reason);
+	log_warn("%s refused %s=\"%s\" path=\"%s\" reason=\"%s\" live=%s",
+	    t->record, t->field,
+	    apply_printable(table_field(c->key), field, sizeof(field)),
 	    apply_printable(span_of(fault->path), path, sizeof(path)),
 	    apply_printable(span_of(fault->reason), reason, sizeof(reason)),
-	    sync_find(index, c->field)->live ? "old" : "none");
+	    sync_find(index, c->key)->live ? "old" : "none");
 }
 
 static size_t
@@ -111,7 +148,7 @@ drop_invalid(struct sync_index *index, struct sync_changes *list)
 	while ((c = STAILQ_FIRST(list)) != NULL) {
 		STAILQ_REMOVE_HEAD(list, link);
 		if (c->remove ||
-		    apply_check(c->field, c->value, &fault) == RC_OK) {
+		    apply_check(c->key, c->value, &fault) == RC_OK) {
 			STAILQ_INSERT_TAIL(&valid, c, link);
 			continue;
 		}
@@ -125,60 +162,56 @@ drop_invalid(struct sync_index *index, struct sync_changes *list)
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-/* A field of the hash that was never live (not a host, too long) has no key:
- * RC_NOTFOUND. */
-static enum rc
-key_of(struct span field, char key[SHM_KEY_BYTES + 1])
-{
-	memcpy(key, SHM_RELAYS, sizeof(SHM_RELAYS));
-	if (field.len == 0 || !span_copy(field, key + sizeof(SHM_RELAYS) - 1,
-	    SHM_KEY_BYTES + 1 - (sizeof(SHM_RELAYS) - 1)))
-		return (RC_NOTFOUND);
-	return (RC_OK);
-}
-
 bool
-apply_readable(struct shm_map *map, struct span field)
+apply_readable(struct shm_map *map, struct span key)
 {
-	char key[SHM_KEY_BYTES + 1];
+	char name[SHM_KEY_BYTES + 1];
 	struct shm_record r;
 	uint64_t epoch;
 	enum rc rc;
 
-	if (key_of(field, key) != RC_OK ||
-	    shm_map_begin(map, &epoch) != RC_OK)
+	if (!table_map_key(key, name) || shm_map_begin(map, &epoch) != RC_OK)
 		return (true);
-	rc = shm_map_get(map, key, &r);
-	if (rc == RC_OK && r.kind != SHM_KIND_RELAY)
+	rc = shm_map_get(map, name, &r);
+	if (rc == RC_OK && r.kind != table_form(table_of(key))->kind)
 		rc = RC_CORRUPT;
 	shm_map_end(map);
 	return (rc != RC_CORRUPT && rc != RC_NOTFOUND);
 }
 
 static enum rc
-write_one(struct shm_map *map, const struct sync_change *c,
+remove_one(struct shm_map *map, const struct sync_change *c,
     struct apply_result *res)
 {
 	char key[SHM_KEY_BYTES + 1];
-	struct shm_record old;
 	enum rc rc;
 
-	rc = key_of(c->field, key);
-	if (c->remove) {
-		if (rc == RC_OK)
-			rc = shm_map_delete(map, key);
-		if (rc == RC_OK)
-			res->removed++;
-		return (rc == RC_NOTFOUND ? RC_OK : rc);
-	}
-	ensure(rc == RC_OK);		/* validated */
-	if (shm_map_get(map, key, &old) == RC_OK &&
-	    old.kind == SHM_KIND_RELAY && span_eq(old.payload, c->value)) {
+	if (!table_map_key(c->key, key))
+		return (RC_OK);		/* it was never live */
+	rc = shm_map_delete(map, key);
+	if (rc == RC_OK)
+		res->removed++;
+	return (rc == RC_NOTFOUND ? RC_OK : rc);
+}
+
+static enum rc
+write_one(struct shm_map *map, const struct sync_change *c,
+    struct apply_result *res)
+{
+	enum shm_kind kind = table_form(table_of(c->key))->kind;
+	char key[SHM_KEY_BYTES + 1];
+	struct shm_record old;
+
+	if (c->remove)
+		return (remove_one(map, c, res));
+	ensure(table_map_key(c->key, key));	/* validated */
+	if (shm_map_get(map, key, &old) == RC_OK && old.kind == kind &&
+	    span_eq(old.payload, c->value)) {
 		res->unchanged++;
 		return (RC_OK);
 	}
 	res->put++;
-	return (shm_map_put(map, key, SHM_KIND_RELAY, c->value));
+	return (shm_map_put(map, key, kind, c->value));
 }
 
 static bool
@@ -281,9 +314,9 @@ apply_changes(struct shm_map *map, struct sync_index *index,
 	}
 	STAILQ_FOREACH(c, list, link) {
 		if (c->remove)
-			sync_set_gone(index, c->field);
+			sync_set_gone(index, c->key);
 		else
-			sync_set_live(index, c->field, c->hash);
+			sync_set_live(index, c->key, c->hash);
 	}
 	return (RC_OK);
 }

@@ -25,12 +25,12 @@ struct apply_result {
 enum rc apply_load(struct shm_map *, struct sync_index *, bool *synced)
     must_check;
 
-/* Can the map's record of this field be read?  Also true when nobody knows. */
-bool apply_readable(struct shm_map *, struct span field);
+/* Can the map's record of this key be read?  Also true when nobody knows. */
+bool apply_readable(struct shm_map *, struct span key);
 
-/* Is this field a canonical host and this value a relay that works here?
- * RC_OK, or a reason in *fault. */
-enum rc apply_check(struct span field, struct span value,
+/* Is the field what its table wants (a canonical host, an app id) and the value
+ * a record that works here?  RC_OK, or a reason in *fault. */
+enum rc apply_check(struct span key, struct span value,
     struct relay_fault *fault) must_check;
 
 /*

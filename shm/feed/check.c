@@ -57,18 +57,18 @@ name_key(const struct survey *s, const char *key)
 static bool
 on_record(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 {
-	static const size_t len = sizeof(SHM_RELAYS) - 1;
 	struct survey *s = arg;
+	const struct table_form *t = table_form(table_of(span_of(key)));
 	const struct sync_entry *e;
 	bool good = rc == RC_OK;
 
-	if (strncmp(key, SHM_RELAYS, len) == 0) {
-		e = sync_find(s->feed->index, span_of(key + len));
+	if (strncmp(key, t->prefix, strlen(t->prefix)) == 0) {
+		e = sync_find(s->feed->index, span_of(key));
 		if (e != NULL && e->live)
 			s->live++;
 		else if (s->same)
 			good = false;
-		good = good && r->kind == SHM_KIND_RELAY;
+		good = good && r->kind == t->kind;
 	} else if (strncmp(key, SHM_ENGINES, sizeof(SHM_ENGINES) - 1) == 0) {
 		good = good && r->kind == SHM_KIND_ENGINE;
 	}
@@ -80,12 +80,10 @@ static bool
 name_missing(void *arg, const struct sync_entry *e)
 {
 	struct survey *s = arg;
-	char key[SHM_KEY_BYTES + 1] = SHM_RELAYS;
+	char key[SHM_KEY_BYTES + 1];
 	struct shm_record r;
 
-	if (!e->live || !span_copy((struct span){ e->field, e->len },
-	    key + sizeof(SHM_RELAYS) - 1,
-	    sizeof(key) - (sizeof(SHM_RELAYS) - 1)) ||
+	if (!e->live || !table_map_key((struct span){ e->key, e->len }, key) ||
 	    shm_map_get(s->map, key, &r) != RC_NOTFOUND)
 		return (true);
 	return (name_key(s, key));
@@ -102,7 +100,7 @@ survey_records(struct survey *s)
 	s->same = epoch == s->feed->epoch;
 	rc = shm_map_verify(s->map, on_record, s);
 	if (rc == RC_OK && s->same &&
-	    s->live < sync_live_count(s->feed->index))
+	    s->live < sync_live_all(s->feed->index))
 		sync_each(s->feed->index, name_missing, s);
 	shm_map_end(s->map);
 	return (rc);

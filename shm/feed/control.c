@@ -2,37 +2,31 @@
  * shm/feed/control.c - the feed's control socket.
  *
  * A change through it is answered once the map has it, so an answer may wait
- * for Redis: struct wait.  A wait names its client by number, never by pointer:
- * the client may be gone by then.
+ * for Redis: struct asked names its client by number, never by pointer: the
+ * client may be gone by then.
  */
 #include "shm/feed/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
+#include "conf/egress_json.h"
 #include "lib/base/fd.h"
 #include "lib/base/host.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
-#include "lib/base/timer.h"
 #include "lib/body/json_write.h"
 #include "lib/ipc/channel.h"
 #include "shm/feed/apply.h"
-#include "shm/feed/redis.h"
-#include "shm/feed/writer.h"
+#include "shm/feed/change.h"
 
 #define CLIENTS_MAX	32	/* administrators, not traffic */
-#define WAITS_MAX	256
-#define WAIT_MS		5000
 #define ANSWER_BYTES	1024
 
 struct client {
@@ -42,17 +36,10 @@ struct client {
 	uint64_t		id;
 };
 
-enum wait_kind { WAIT_PUT, WAIT_RM, WAIT_ACCEPT };
-
-struct wait {
-	TAILQ_ENTRY(wait)	link;
-	uint64_t		id;
+/* Whom a change answers to. */
+struct asked {
+	struct feed_control	*control;	/* borrowed: ends after all changes */
 	uint64_t		client;		/* its id */
-	enum wait_kind		kind;
-	bool			written;	/* Redis has it */
-	uint64_t		deadline_ms;
-	uint8_t			hash[SYNC_HASH_BYTES];	/* WAIT_PUT */
-	char			host[HOST_BYTES];
 };
 
 struct feed_control {
@@ -63,10 +50,7 @@ struct feed_control {
 	struct event		*ev;		/* owned */
 	TAILQ_HEAD(, client)	clients;	/* owned */
 	unsigned		n_clients;
-	TAILQ_HEAD(, wait)	waits;		/* owned */
-	unsigned		n_waits;
 	uint64_t		last_id;
-	struct timer		deadline;
 	struct log_rate		accept_rate;
 };
 
@@ -137,237 +121,152 @@ answer_bytes(struct client *c, const char *name, struct span bytes)
 	fd_close(&fd);
 }
 
-/* ---- waiting --------------------------------------------------------------------------- */
+/* ---- changes ---------------------------------------------------------------------------- */
 
-static void
-deadline_arm(struct feed_control *fc)
+static struct asked *
+asked_by(struct client *c)
 {
-	const struct wait *w = TAILQ_FIRST(&fc->waits);
-	uint64_t now = clock_mono_ms();
+	struct asked *a = xcalloc(1, sizeof(*a));
 
-	if (w == NULL)
-		timer_stop(&fc->deadline);
-	else		/* all wait equally long: the first is the oldest */
-		timer_start_ms(&fc->deadline,
-		    w->deadline_ms > now ? w->deadline_ms - now : 0);
+	a->control = c->control;
+	a->client = c->id;
+	return (a);
 }
 
-static struct wait *
-wait_new(struct client *c, enum wait_kind kind, const char *host)
+/* The client that asked, or NULL; the asked ends. */
+static struct client *
+asked_end(struct asked *a)
 {
-	struct feed_control *fc = c->control;
-	struct wait *w;
+	struct client *c = client_find(a->control, a->client);
 
-	if (fc->n_waits == WAITS_MAX)
-		return (NULL);
-	w = xcalloc(1, sizeof(*w));
-	w->id = ++fc->last_id;
-	w->client = c->id;
-	w->kind = kind;
-	w->deadline_ms = clock_mono_ms() + WAIT_MS;
-	(void)snprintf(w->host, sizeof(w->host), "%s", host);
-	TAILQ_INSERT_TAIL(&fc->waits, w, link);
-	fc->n_waits++;
-	deadline_arm(fc);
-	return (w);
+	free(a);
+	return (c);
 }
 
 static void
-wait_free(struct feed_control *fc, struct wait *w)
+on_changed(void *arg, enum rc rc, const char *why)
 {
-	TAILQ_REMOVE(&fc->waits, w, link);
-	fc->n_waits--;
-	free(w);
-	deadline_arm(fc);
-}
+	struct client *c = asked_end(arg);
 
-static void
-wait_failed(struct feed_control *fc, struct wait *w, const char *text)
-{
-	struct client *c = client_find(fc, w->client);
-
-	if (c != NULL)
-		answer_text(c, "failed", "%s", text);
-	wait_free(fc, w);
-}
-
-static void
-wait_ok(struct feed_control *fc, struct wait *w)
-{
-	struct client *c = client_find(fc, w->client);
-
-	if (c != NULL)
-		answer_epoch(c);
-	wait_free(fc, w);
-}
-
-static void
-on_deadline(void *arg)
-{
-	struct feed_control *fc = arg;
-	uint64_t now = clock_mono_ms();
-	struct wait *w;
-
-	while ((w = TAILQ_FIRST(&fc->waits)) != NULL && w->deadline_ms <= now)
-		wait_failed(fc, w, w->kind == WAIT_ACCEPT ?
-		    "the full read did not end in 5 s: see status" :
-		    w->written ? "written to Redis, but not live after 5 s" :
-		    "no answer from Redis after 5 s");
-	deadline_arm(fc);
-}
-
-/* Is the change that w waits for in the map? */
-static bool
-wait_is_live(const struct wait *w, const struct sync_entry *e)
-{
-	if (w->kind == WAIT_RM)
-		return (e == NULL || !e->live);
-	return (w->kind == WAIT_PUT && e != NULL && e->live && !e->damaged &&
-	    memcmp(e->hash, w->hash, sizeof(w->hash)) == 0);
-}
-
-void
-feed_control_wake(struct feed_control *fc)
-{
-	struct wait *w, *next;
-
-	obj_check(fc, FEED_CONTROL_MAGIC);
-	TAILQ_FOREACH_SAFE(w, &fc->waits, link, next)
-		if (w->written && wait_is_live(w,
-		    sync_find(fc->feed->index, span_of(w->host))))
-			wait_ok(fc, w);
-}
-
-void
-feed_control_written(struct feed_control *fc, uint64_t id, enum rc rc,
-    const char *code)
-{
-	struct wait *w;
-	char text[64];
-
-	obj_check(fc, FEED_CONTROL_MAGIC);
-	TAILQ_FOREACH(w, &fc->waits, link)
-		if (w->id == id)
-			break;
-	if (w == NULL)
-		return;			/* its deadline has passed */
-	if (rc != RC_OK) {
-		(void)snprintf(text, sizeof(text), "Redis: %s",
-		    code[0] != '\0' ? code : rc_name(rc));
-		wait_failed(fc, w, text);
+	if (c == NULL)
 		return;
-	}
-	w->written = true;
-	feed_control_wake(fc);
+	if (rc == RC_OK)
+		answer_epoch(c);
+	else
+		answer_text(c, "failed", "%s", why);
 }
 
-void
-feed_control_read_done(struct feed_control *fc, bool applied)
+static void
+on_accepted(void *arg, enum rc rc, const char *why)
 {
-	struct wait *w, *next;
-	struct client *c;
+	struct client *c = asked_end(arg);
 
-	obj_check(fc, FEED_CONTROL_MAGIC);
-	TAILQ_FOREACH_SAFE(w, &fc->waits, link, next) {
-		if (w->kind != WAIT_ACCEPT)
-			continue;
-		c = client_find(fc, w->client);
-		if (c != NULL && applied)
-			answer_text(c, "ok", "applied, %zu relays",
-			    sync_live_count(fc->feed->index));
-		else if (c != NULL)
-			answer_text(c, "failed",
-			    "the full read was not applied: see the log");
-		wait_free(fc, w);
+	if (c == NULL)
+		return;
+	if (rc == RC_OK)
+		answer_text(c, "ok", "applied, %zu relays", sync_live_count(
+		    c->control->feed->index, TABLE_RELAYS));
+	else
+		answer_text(c, "failed", "%s", why);
+}
+
+/* What a message says behind the verb: "<field>", or "<field> <SHA-256 of the
+ * value that was seen, in hex>", or "<field> none". */
+struct request {
+	char	key[SHM_KEY_BYTES + 1];
+	bool	compare;
+	bool	had;			/* compare: a value was seen, */
+	uint8_t	sha256[SYNC_HASH_BYTES];	/* with this hash */
+};
+
+static void
+change(struct client *c, const struct request *q, const struct span *value)
+{
+	struct feed *f = c->control->feed;
+	struct feed_change change = { .key = span_of(q->key), .value = value,
+	    .compare = q->compare };
+	struct buffer have;
+	struct span seen;
+	bool had = false;
+
+	buffer_init(&have, 0, false);
+	if (q->compare) {
+		had = feed_have(f, change.key, &have) == RC_OK;
+		seen.p = buffer_data(&have);
+		seen.len = buffer_len(&have);
+		change.have = had ? &seen : NULL;
 	}
+	if (q->compare && !feed_is_seen(had ? &have : NULL,
+	    q->had ? q->sha256 : NULL))
+		answer_text(c, "failed", "conflict");
+	else
+		feed_change(f->changes, &change, on_changed, asked_by(c));
+	buffer_fini(&have);
 }
 
 /* ---- verbs --------------------------------------------------------------------------------- */
 
 static bool
-host_word(struct client *c, struct span text, char host[HOST_BYTES])
+read_key(struct client *c, enum table t, struct span field,
+    char key[SHM_KEY_BYTES + 1])
 {
-	if (span_copy(text, host, HOST_BYTES) && host_is_canonical(host))
+	char host[HOST_BYTES];
+
+	(void)snprintf(key, SHM_KEY_BYTES + 1, "%s%.*s", table_form(t)->prefix,
+	    field.len < HOST_BYTES ? (int)field.len : 0, field.p);
+	switch (t) {
+	case TABLE_RELAYS:
+		if (span_copy(field, host, sizeof(host)) &&
+		    host_is_canonical(host))
+			return (true);
+		answer_text(c, "failed", "not a host name in lower case, without "
+		    "port and trailing dot");
+		return (false);
+	case TABLE_EGRESS:
+		break;
+	}
+	if (egress_is_app(field))
 		return (true);
-	answer_text(c, "failed", "not a host name in lower case, without port "
-	    "and trailing dot");
+	answer_text(c, "failed", "not an app id: app_ and 12 hex digits");
 	return (false);
 }
 
-/* The document of relay-put.  Only a memfd: reading one cannot block. */
-static enum rc
-read_document(int fd, struct buffer *out)
+static bool
+read_request(struct client *c, enum table t, struct span text,
+    struct request *q)
 {
-	struct stat st;
-	ssize_t n;
-	char *mem;
-	enum rc rc;
+	const char *sp = text.len == 0 ? NULL : memchr(text.p, ' ', text.len);
+	struct span seen = { NULL, 0 };
 
-	if (fd < 0 || fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &st) != 0)
-		return (RC_SYNTAX);
-	if (st.st_size < 0 || st.st_size > RELAY_JSON_BYTES_MAX)
-		return (RC_LIMIT);
-	if ((rc = buffer_reserve(out, (size_t)st.st_size + 1, &mem)) != RC_OK)
-		return (rc);
-	n = pread(fd, mem, (size_t)st.st_size, 0);
-	if (n != st.st_size)
-		return (RC_IO);
-	buffer_commit(out, (size_t)n);
-	return (RC_OK);
-}
-
-/* Without Redis the map is written at once. */
-static void
-change_alone(struct client *c, const char *host, const struct span *value)
-{
-	struct sync_changes list = STAILQ_HEAD_INITIALIZER(list);
-	struct feed *f = c->control->feed;
-	enum rc rc;
-
-	(void)feed_note(f, &list, span_of(host), value);
-	rc = feed_apply(f, &list);
-	if (rc == RC_OK)
-		answer_epoch(c);
-	else
-		answer_text(c, "failed", "map not written: %s",
-		    rc == RC_LIMIT ? shm_map_why(f->map) : rc_name(rc));
-}
-
-static void
-change(struct client *c, enum wait_kind kind, const char *host,
-    const struct span *value)
-{
-	struct feed_control *fc = c->control;
-	struct wait *w;
-
-	if (fc->feed->redis == NULL) {
-		change_alone(c, host, value);
-		return;
+	memset(q, 0, sizeof(*q));
+	if (sp != NULL) {
+		seen.p = sp + 1;
+		seen.len = text.len - (size_t)(sp + 1 - text.p);
+		text.len = (size_t)(sp - text.p);
+		q->compare = true;
+		q->had = !span_eq_str(seen, "none");
 	}
-	if ((w = wait_new(c, kind, host)) == NULL) {
-		answer_text(c, "failed", "too many changes are waiting");
-		return;
-	}
-	if (value != NULL)
-		sync_hash(span_of(host), *value, w->hash);
-	if (feed_writer_put(fc->feed->writer, w->id, span_of(host), value) !=
-	    RC_OK)
-		wait_failed(fc, w, "Redis is down");
+	if (!read_key(c, t, text, q->key))
+		return (false);
+	if (!q->had || hex_decode(seen, q->sha256, sizeof(q->sha256)) == RC_OK)
+		return (true);
+	answer_text(c, "failed", "not a SHA-256 in hex, nor none");
+	return (false);
 }
 
 static void
-verb_put(struct client *c, struct span text, int fd)
+verb_put(struct client *c, enum table t, struct span text, int fd)
 {
-	char host[HOST_BYTES];
+	struct request q;
 	struct relay_fault fault;
 	struct buffer doc;
 	struct span value;
 	enum rc rc;
 
-	if (!host_word(c, text, host))
+	if (!read_request(c, t, text, &q))
 		return;
 	buffer_init(&doc, RELAY_JSON_BYTES_MAX + 1, false);
-	if ((rc = read_document(fd, &doc)) != RC_OK) {
+	if ((rc = feed_change_document(fd, &doc)) != RC_OK) {
 		answer_text(c, "failed", rc == RC_LIMIT ?
 		    "the document is longer than %u bytes" :
 		    "no document came with it (limit %u bytes)",
@@ -376,49 +275,48 @@ verb_put(struct client *c, struct span text, int fd)
 	}
 	value.p = buffer_data(&doc);
 	value.len = buffer_len(&doc);
-	if (apply_check(span_of(host), value, &fault) != RC_OK)
+	if (apply_check(span_of(q.key), value, &fault) != RC_OK)
 		answer_fault(c, &fault);
 	else
-		change(c, WAIT_PUT, host, &value);
+		change(c, &q, &value);
 out:
 	buffer_fini(&doc);
 }
 
 static void
-verb_rm(struct client *c, struct span text)
+verb_rm(struct client *c, enum table t, struct span text)
 {
 	const struct sync_entry *e;
-	char host[HOST_BYTES];
+	struct request q;
 
-	if (!host_word(c, text, host))
+	if (!read_request(c, t, text, &q))
 		return;
-	e = sync_find(c->control->feed->index, span_of(host));
+	e = sync_find(c->control->feed->index, span_of(q.key));
 	/* A record that was refused is in Redis all the same. */
 	if (e == NULL || (!e->live && !e->refused))
 		answer_text(c, "failed", "not-found");
 	else
-		change(c, WAIT_RM, host, NULL);
+		change(c, &q, NULL);
 }
 
 static void
-verb_get(struct client *c, struct span text)
+verb_get(struct client *c, enum table t, struct span text)
 {
 	struct shm_map *map = c->control->feed->map;
-	char host[HOST_BYTES], key[SHM_KEY_BYTES];
+	struct request q;
 	struct shm_record r;
 	uint64_t epoch;
 	enum rc rc;
 
-	if (!host_word(c, text, host))
+	if (!read_request(c, t, text, &q))
 		return;
-	(void)snprintf(key, sizeof(key), "relays/%s", host);
 	if ((rc = shm_map_begin(map, &epoch)) != RC_OK) {
 		answer_text(c, "failed", "%s", rc_name(rc));
 		return;
 	}
-	rc = shm_map_get(map, key, &r);
+	rc = shm_map_get(map, q.key, &r);
 	if (rc == RC_OK)
-		answer_bytes(c, "relay", r.payload);
+		answer_bytes(c, table_form(t)->record, r.payload);
 	else
 		answer_text(c, "failed", rc == RC_NOTFOUND ? "not-found" : "%s",
 		    rc_name(rc));
@@ -429,11 +327,13 @@ static bool
 list_one(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 {
 	struct body_json_writer *w = arg;
+	struct span name = span_of(key);
 
 	if (rc != RC_OK)
 		return (true);		/* status names it */
 	body_json_open_object(w, NULL);
-	body_json_put_str(w, "host", key + sizeof("relays/") - 1);
+	body_json_put_string(w, table_form(table_of(name))->field,
+	    table_field(name));
 	body_json_put_u64(w, "revision", r->revision);
 	body_json_put_u64(w, "bytes", r->payload.len);
 	body_json_close_object(w);
@@ -441,7 +341,7 @@ list_one(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 }
 
 static void
-verb_list(struct client *c)
+verb_list(struct client *c, enum table t)
 {
 	struct shm_map *map = c->control->feed->map;
 	struct body_json_writer w;
@@ -453,12 +353,12 @@ verb_list(struct client *c)
 	body_json_writer_init(&w, &json);
 	body_json_open_array(&w, NULL);
 	if ((rc = shm_map_begin(map, &epoch)) == RC_OK) {
-		rc = shm_map_each(map, "relays/", list_one, &w);
+		rc = shm_map_each(map, table_form(t)->prefix, list_one, &w);
 		shm_map_end(map);
 	}
 	body_json_close_array(&w);
 	if (rc == RC_OK)
-		answer_bytes(c, "relays", (struct span){ buffer_data(&json),
+		answer_bytes(c, table_form(t)->name, (struct span){ buffer_data(&json),
 		    buffer_len(&json) });
 	else
 		answer_text(c, "failed", "%s", rc_name(rc));
@@ -469,16 +369,11 @@ static void
 verb_accept(struct client *c)
 {
 	struct feed *f = c->control->feed;
-	struct wait *w;
 
-	if (f->redis == NULL || f->pending_delete == 0) {
+	if (f->redis == NULL || f->pending_delete == 0)
 		answer_text(c, "ok", "nothing is held back");
-		return;
-	}
-	if ((w = wait_new(c, WAIT_ACCEPT, "")) == NULL)
-		answer_text(c, "failed", "too many changes are waiting");
-	else if (feed_redis_accept(f->redis) != RC_OK)
-		wait_failed(c->control, w, "Redis is down");
+	else
+		feed_change_accept(f->changes, on_accepted, asked_by(c));
 }
 
 static void
@@ -493,19 +388,41 @@ verb_status(struct client *c)
 	buffer_fini(&json);
 }
 
+/* "relay-put" and the like: which table, and what with it. */
+static bool
+record_verb(struct span verb, enum table *table, struct span *what)
+{
+	for (unsigned t = 0; t < TABLES; t++) {
+		const char *record = table_form((enum table)t)->record;
+		size_t len = strlen(record);
+
+		if (verb.len <= len || verb.p[len] != '-' ||
+		    memcmp(verb.p, record, len) != 0)
+			continue;
+		*table = (enum table)t;
+		what->p = verb.p + len + 1;
+		what->len = verb.len - len - 1;
+		return (true);
+	}
+	return (false);
+}
+
 static void
 on_message(void *arg, struct span verb, struct span text, int fd)
 {
 	struct client *c = arg;
+	struct span what = verb;
+	enum table t;
+	bool record = record_verb(verb, &t, &what);
 
-	if (span_eq_str(verb, "relay-put"))
-		verb_put(c, text, fd);
-	else if (span_eq_str(verb, "relay-get"))
-		verb_get(c, text);
-	else if (span_eq_str(verb, "relay-list"))
-		verb_list(c);
-	else if (span_eq_str(verb, "relay-rm"))
-		verb_rm(c, text);
+	if (record && span_eq_str(what, "put"))
+		verb_put(c, t, text, fd);
+	else if (record && span_eq_str(what, "get"))
+		verb_get(c, t, text);
+	else if (record && span_eq_str(what, "list"))
+		verb_list(c, t);
+	else if (record && span_eq_str(what, "rm"))
+		verb_rm(c, t, text);
 	else if (span_eq_str(verb, "sync-accept"))
 		verb_accept(c);
 	else if (span_eq_str(verb, "status"))
@@ -587,8 +504,6 @@ feed_control_new(struct feed *f, int fd)
 	fc->feed = f;
 	fc->fd = fd;
 	TAILQ_INIT(&fc->clients);
-	TAILQ_INIT(&fc->waits);
-	timer_init(&fc->deadline, f->loop, on_deadline, fc);
 	ensure(fd_nonblock(fd) == RC_OK);
 	fc->ev = event_new(loop_base(f->loop), fd, EV_READ | EV_PERSIST,
 	    on_accept, fc);
@@ -601,18 +516,14 @@ feed_control_free(struct feed_control **fcp)
 {
 	struct feed_control *fc = *fcp;
 	struct client *c;
-	struct wait *w;
 
 	*fcp = NULL;
 	if (fc == NULL)
 		return;
 	obj_check(fc, FEED_CONTROL_MAGIC);
-	while ((w = TAILQ_FIRST(&fc->waits)) != NULL)
-		wait_free(fc, w);
 	while ((c = TAILQ_FIRST(&fc->clients)) != NULL)
 		client_free(c);
 	event_free(fc->ev);
-	timer_fini(&fc->deadline);
 	fd_close(&fc->fd);
 	fc->magic = 0;
 	free(fc);

@@ -10,9 +10,12 @@
 #include "lib/base/object.h"
 #include "lib/body/json_write.h"
 #include "shm/feed/apply.h"
+#include "shm/feed/change.h"
 #include "shm/feed/check.h"
 #include "shm/feed/control.h"
 #include "shm/feed/engines_ask.h"
+#include "shm/feed/key_check.h"
+#include "shm/feed/manage.h"
 #include "shm/feed/redis.h"
 #include "shm/feed/writer.h"
 
@@ -21,9 +24,21 @@
 #define LOG_AGAIN_MS	60000	/* a server that stays away, a disk that is full */
 #define RETRY_FIRST_MS	1000	/* room may be made at any moment, */
 #define RETRY_MAX_MS	30000	/* but a try reads all of Redis */
-#define HOST_TEXT_BYTES	128	/* of a damaged name in a log line */
+#define FIELD_TEXT_BYTES	128	/* of a damaged name in a log line */
 
 static void on_retry(void *);
+
+static size_t
+live_relays(const struct feed *f)
+{
+	return (sync_live_count(f->index, TABLE_RELAYS));
+}
+
+static size_t
+live_egress(const struct feed *f)
+{
+	return (sync_live_count(f->index, TABLE_EGRESS));
+}
 
 enum rc
 feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
@@ -37,6 +52,7 @@ feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
 	f->loop = loop;
 	f->map = map;
 	f->index = sync_index_new();
+	f->changes = feed_changes_new(f);
 	f->engines = xcalloc(1, sizeof(*f->engines));
 	timer_init(&f->retry, loop, on_retry, f);
 	if ((rc = apply_load(map, f->index, &had_state)) != RC_OK ||
@@ -46,9 +62,9 @@ feed_init(struct feed *f, struct loop *loop, struct shm_map *map)
 		return (rc);
 	shm_map_end(map);
 	f->epoch = epoch;
-	log_info("map open relays=%zu damaged=%zu engines=%zu epoch=%llu "
-	    "state=%s", sync_live_count(f->index),
-	    sync_damaged_count(f->index), f->engines->n,
+	log_info("map open relays=%zu damaged=%zu egress=%zu engines=%zu "
+	    "epoch=%llu state=%s", live_relays(f),
+	    sync_damaged_count(f->index), live_egress(f), f->engines->n,
 	    (unsigned long long)epoch, had_state ? "synced" : "new");
 	return (RC_OK);
 }
@@ -57,6 +73,9 @@ void
 feed_fini(struct feed *f)
 {
 	feed_check_free(&f->check);
+	key_check_free(&f->keys);		/* these two answer by the others */
+	feed_changes_free(&f->changes);
+	feed_manage_free(&f->manage);
 	feed_control_free(&f->control);
 	feed_redis_free(&f->redis);
 	feed_engines_free(&f->engines_ask);
@@ -99,7 +118,7 @@ on_no_room(struct feed *f)
 	f->told_ms = now;
 	log_error("map not written rc=%s why=\"%s\" relays=%zu: the old map "
 	    "serves; make room, it is tried again", rc_name(RC_LIMIT),
-	    f->no_room, sync_live_count(f->index));
+	    f->no_room, live_relays(f));
 }
 
 static void
@@ -108,7 +127,7 @@ room_again(struct feed *f)
 	if (f->retry_ms == 0)
 		return;
 	f->retry_ms = 0;
-	log_info("map written again relays=%zu", sync_live_count(f->index));
+	log_info("map written again relays=%zu", live_relays(f));
 }
 
 /* A write failed: what is in the map serves. */
@@ -124,7 +143,7 @@ not_written(struct feed *f, enum rc rc)
 		loop_stop(f->loop);
 	} else {
 		log_error("map not written rc=%s relays=%zu: the old map serves",
-		    rc_name(rc), sync_live_count(f->index));
+		    rc_name(rc), live_relays(f));
 	}
 }
 
@@ -148,14 +167,13 @@ apply(struct feed *f, struct sync_changes *list, const char *source)
 	if (res.epoch != 0) {
 		f->epoch = res.epoch;
 		log_info("applied put=%zu removed=%zu unchanged=%zu refused=%zu"
-		    " relays=%zu epoch=%llu", res.put, res.removed,
-		    res.unchanged, res.refused, sync_live_count(f->index),
+		    " relays=%zu egress=%zu epoch=%llu", res.put, res.removed,
+		    res.unchanged, res.refused, live_relays(f), live_egress(f),
 		    (unsigned long long)res.epoch);
 	}
 	if (f->writer != NULL)
 		feed_writer_report(f->writer);
-	if (f->control != NULL)
-		feed_control_wake(f->control);
+	feed_changes_wake(f->changes);
 	return (RC_OK);
 }
 
@@ -218,51 +236,57 @@ feed_engines_none(struct feed *f)
 	feed_engines_write(f);
 }
 
-/* ---- relays ------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------ */
 
 bool
-feed_note(struct feed *f, struct sync_changes *list, struct span field,
+feed_note(struct feed *f, struct sync_changes *list, struct span key,
     const struct span *value)
 {
-	const struct sync_entry *e = sync_find(f->index, field);
+	const struct sync_entry *e = sync_find(f->index, key);
 
-	if (e != NULL && e->live && !apply_readable(f->map, field))
-		(void)sync_set_damaged(f->index, field);
-	return (sync_note(f->index, list, field, value));
+	if (e != NULL && e->live && !apply_readable(f->map, key))
+		(void)sync_set_damaged(f->index, key);
+	return (sync_note(f->index, list, key, value));
+}
+
+static void
+record_damaged(struct feed *f, struct span key)
+{
+	const struct table_form *t = table_form(table_of(key));
+	static struct log_rate rate;
+	char field[FIELD_TEXT_BYTES];
+	unsigned suppressed;
+
+	if (!sync_set_damaged(f->index, key))
+		return;		/* Redis was asked, and has nothing better */
+	if (log_rate_ok(&rate, 1, &suppressed))
+		log_error("%s record damaged %s=\"%s\" suppressed=%u: %s",
+		    t->record, t->field,
+		    apply_printable(table_field(key), field, sizeof(field)),
+		    suppressed, f->redis != NULL ? "read again from Redis" :
+		    table_of(key) == TABLE_RELAYS ?
+		    "relayctl relay put repairs it" :
+		    "relayctl egress set repairs it");
+	if (f->redis != NULL)
+		feed_redis_hint(f->redis, key);
 }
 
 void
 feed_damaged(struct feed *f, const char *key)
 {
-	static const size_t len = sizeof(SHM_RELAYS) - 1;
-	static struct log_rate rate;
-	char host[HOST_TEXT_BYTES];
-	struct span field;
-	unsigned suppressed;
-
 	obj_check(f, FEED_MAGIC);
-	if (strncmp(key, SHM_ENGINES, sizeof(SHM_ENGINES) - 1) == 0) {
+	if (strncmp(key, SHM_ENGINES, strlen(SHM_ENGINES)) == 0) {
 		log_warn("engine record damaged: written again");
 		feed_engines_write(f);
 		return;
 	}
-	if (strncmp(key, SHM_RELAYS, len) != 0) {	/* sync/state */
-		if (f->redis != NULL)
-			feed_redis_compare(f->redis);
-		else
-			(void)!feed_start_alone(f);
-		return;
-	}
-	field = span_of(key + len);
-	if (!sync_set_damaged(f->index, field))
-		return;		/* Redis was asked, and has nothing better */
-	if (log_rate_ok(&rate, 1, &suppressed))
-		log_error("relay record damaged host=\"%s\" suppressed=%u: %s",
-		    apply_printable(field, host, sizeof(host)), suppressed,
-		    f->redis != NULL ? "read again from Redis" :
-		    "relayctl relay put repairs it");
-	if (f->redis != NULL)
-		feed_redis_hint(f->redis, field);
+	if (strncmp(key, SHM_RELAYS, strlen(SHM_RELAYS)) == 0 ||
+	    strncmp(key, SHM_EGRESS, strlen(SHM_EGRESS)) == 0)
+		record_damaged(f, span_of(key));
+	else if (f->redis != NULL)		/* sync/state */
+		feed_redis_compare(f->redis);
+	else
+		(void)!feed_start_alone(f);
 }
 
 enum rc
@@ -271,24 +295,39 @@ feed_apply(struct feed *f, struct sync_changes *list)
 	return (apply(f, list, NULL));
 }
 
-bool
-feed_read_done(struct feed *f, struct sync_changes *list, size_t single,
-    bool accept)
+/* Each table by itself: a hash that is lost is not small beside another. */
+static bool
+may_remove(struct feed *f, const size_t removals[TABLES],
+    const size_t single[TABLES])
 {
+	for (unsigned t = 0; t < TABLES; t++)
+		if (!sync_may_remove(sync_live_count(f->index, (enum table)t),
+		    removals[t], single[t], f->max_delete_percent))
+			return (false);
+	return (true);
+}
+
+bool
+feed_read_done(struct feed *f, struct sync_changes *list,
+    const size_t single[TABLES], bool accept)
+{
+	size_t of[TABLES] = { 0 }, removals = 0;
 	const struct sync_change *c;
-	size_t live = sync_live_count(f->index), removals = 0;
 
 	obj_check(f, FEED_MAGIC);
-	STAILQ_FOREACH(c, list, link)
+	STAILQ_FOREACH(c, list, link) {
+		of[table_of(c->key)] += c->remove ? 1 : 0;
 		removals += c->remove ? 1 : 0;
+	}
 	/* What was accepted is what status showed: a hash that was emptied
 	 * since then is held back again. */
 	if (!(accept && removals <= f->pending_delete) &&
-	    !sync_may_remove(live, removals, single, f->max_delete_percent)) {
+	    !may_remove(f, of, single)) {
 		if (f->pending_delete != removals)
 			log_error("full read held back removals=%zu relays=%zu "
-			    "max_delete_percent=%u: the old map serves; relayctl "
-			    "sync --accept applies it", removals, live,
+			    "egress=%zu max_delete_percent=%u: the old map "
+			    "serves; relayctl sync --accept applies it",
+			    removals, live_relays(f), live_egress(f),
 			    f->max_delete_percent);
 		f->pending_delete = removals;
 		f->synced = false;
@@ -331,17 +370,19 @@ static bool
 put_error(void *arg, const struct sync_entry *e)
 {
 	struct errors *errs = arg;
-	struct span field = { e->field, e->len };
+	struct span key = { e->key, e->len };
 
 	if (!e->refused && !e->damaged)
 		return (true);
 	if (errs->n == ERRORS_MAX || buffer_len(errs->out) > FEED_STATUS_BYTES)
 		return (false);
 	errs->n++;
-	if (field.len > SYNC_PATH_BYTES)
-		field.len = SYNC_PATH_BYTES;
+	if (table_of(key) == TABLE_RELAYS)
+		key = table_field(key);
+	if (key.len > SYNC_PATH_BYTES)
+		key.len = SYNC_PATH_BYTES;
 	body_json_open_object(errs->w, NULL);
-	body_json_put_string(errs->w, "key", field);
+	body_json_put_string(errs->w, "key", key);
 	body_json_put_str(errs->w, "path", e->refused ? e->path : "");
 	body_json_put_str(errs->w, "reason", e->refused ? e->reason :
 	    "the record in the map is damaged");
@@ -381,7 +422,8 @@ feed_status(struct feed *f, struct buffer *out)
 	body_json_put_bool(&w, "synced", f->synced);
 	body_json_put_str(&w, "redis", f->redis == NULL ? "unset" :
 	    feed_redis_is_up(f->redis) ? "up" : "down");
-	body_json_put_u64(&w, "relays", sync_live_count(f->index));
+	body_json_put_u64(&w, "relays", live_relays(f));
+	body_json_put_u64(&w, "egress", live_egress(f));
 	put_digest(f, &w);
 	body_json_put_u64(&w, "engines", f->engines->n);
 	body_json_put_u64(&w, "epoch", f->epoch);
@@ -405,7 +447,8 @@ feed_report(struct feed *f, struct buffer *out)
 	body_json_open_object(&w, NULL);
 	put_digest(f, &w);
 	body_json_put_u64(&w, "applied_ms", f->applied_ms);
-	body_json_put_u64(&w, "relays", sync_live_count(f->index));
+	body_json_put_u64(&w, "relays", live_relays(f));
+	body_json_put_u64(&w, "egress", live_egress(f));
 	put_errors(f, &w, out);
 	body_json_close_object(&w);
 }

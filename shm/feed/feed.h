@@ -4,6 +4,8 @@
  *
  *   redis.c    Redis -> changes            sync.c    index, diff, delete guard
  *   control.c  feed.sock -> changes        apply.c   changes -> map
+ *   change.c   changes that are waited for table.c   relays, egress
+ *   manage.c   feed-worker.sock -> changes key_check.c  whose an API key is
  *   feed.c     decides, applies, tells     writer.c  reports, puts -> Redis
  *   engines.c  announcements -> map        engines_ask.c  Redis -> announcements
  *   rescue.c   the map at start            check.c   the map from time to time
@@ -27,9 +29,12 @@
 #define FEED_STATUS_BYTES	49152
 #define FEED_WHY_BYTES		128
 
+struct feed_changes;
 struct feed_check;
 struct feed_control;
 struct feed_engines;
+struct feed_manage;
+struct key_check;
 struct feed_redis;
 struct feed_writer;
 
@@ -41,7 +46,10 @@ struct feed {
 	struct sync_index	*index;		/* owned */
 	struct feed_redis	*redis;		/* owned; NULL: none configured */
 	struct feed_writer	*writer;	/* owned; there is one if redis */
+	struct feed_changes	*changes;	/* owned */
 	struct feed_control	*control;	/* owned; NULL: no socket */
+	struct feed_manage	*manage;	/* owned; NULL: no socket */
+	struct key_check	*keys;		/* owned; NULL: no manage */
 	struct engines		*engines;	/* owned: announced, as last heard;
 						   kept while Redis is away */
 	struct feed_engines	*engines_ask;	/* owned; NULL: they are not
@@ -75,7 +83,7 @@ enum rc feed_start_alone(struct feed *) must_check;
 
 /* As sync_note; what the index calls live must be readable in the map to count
  * as known. */
-bool feed_note(struct feed *, struct sync_changes *, struct span field,
+bool feed_note(struct feed *, struct sync_changes *, struct span key,
     const struct span *value);
 
 /* This key's record is damaged: Redis is asked for it.  Said once. */
@@ -93,12 +101,12 @@ enum rc feed_apply(struct feed *, struct sync_changes *) must_check;
 
 /*
  * A full read is complete; the list is emptied.  single: HDELs announced since
- * the last one; accept: an administrator said so, of as many removals as were
+ * the last one, by table; accept: an administrator said so, of as many removals as were
  * held back then.  False: the delete guard holds it, or it could not be
  * written; the old map serves.
  */
-bool feed_read_done(struct feed *, struct sync_changes *, size_t single,
-    bool accept);
+bool feed_read_done(struct feed *, struct sync_changes *,
+    const size_t single[TABLES], bool accept);
 
 /* A Redis link is away: one line when it goes, then one a minute.  *last_ms is
  * the caller's, 0 after it came up. */

@@ -22,12 +22,15 @@
 #include "lib/base/options.h"
 #include "lib/base/sandbox.h"
 #include "lib/ipc/channel.h"
+#include "lib/ipc/link_ctx.h"
 #include "lib/ipc/role.h"
 #include "lib/net/dns.h"
 #include "shm/feed/check.h"
 #include "shm/feed/control.h"
 #include "shm/feed/engines_ask.h"
 #include "shm/feed/feed.h"
+#include "shm/feed/key_check.h"
+#include "shm/feed/manage.h"
 #include "shm/feed/redis.h"
 #include "shm/feed/rescue.h"
 #include "shm/feed/writer.h"
@@ -139,7 +142,6 @@ start_redis(struct process *p)
 		.db = c->db,
 		.client_name = "relay-feed",
 	};
-	const char *servers = p->conf->dns_servers;
 	char why[WHY_BYTES];
 	enum rc rc;
 
@@ -149,8 +151,6 @@ start_redis(struct process *p)
 			start_failed(p, "map not written: %s", rc_name(rc));
 		return;
 	}
-	p->dns = net_dns_new(p->loop,
-	    servers != NULL && servers[0] != '\0' ? servers : NULL);
 	rc = feed_redis_new(&p->feed, p->dns, &cfg,
 	    p->conf->compare_interval_s, &p->feed.redis, why, sizeof(why));
 	if (rc == RC_OK)
@@ -162,6 +162,37 @@ start_redis(struct process *p)
 		p->feed.engines_ask = feed_engines_new(&p->feed);
 	else
 		feed_engines_none(&p->feed);
+}
+
+/* Without a link certificate records are served and followed all the same. */
+static void
+start_manage(struct process *p, struct ipc_inherited *fds)
+{
+	struct key_check_config cfg = {
+		.addresses = (const char *const *)p->conf->engines,
+		.n_addresses = p->conf->n_engines,
+		.dns = p->dns,
+	};
+	int fd = ipc_inherit_take(fds, "worker");
+	char why[WHY_BYTES] = "";
+
+	if (fd < 0)
+		return;
+	cfg.ctx = ipc_inherit_link_ctx(fds, false, why, sizeof(why));
+	if (cfg.ctx == NULL)
+		log_error("link certificate why=\"%s\": the key API cannot "
+		    "change records", why);
+	p->feed.keys = key_check_new(&p->feed, &cfg);
+	p->feed.manage = feed_manage_new(&p->feed, fd);
+}
+
+static void
+start_dns(struct process *p)
+{
+	const char *servers = p->conf->dns_servers;
+
+	p->dns = net_dns_new(p->loop,
+	    servers != NULL && servers[0] != '\0' ? servers : NULL);
 }
 
 static void
@@ -269,9 +300,11 @@ start(struct process *p, struct ipc_inherited *fds, const char *conf_path)
 	read_conf(p, fds, conf_path);
 	open_map(p);
 	set_node(p);
+	start_dns(p);
 	start_redis(p);
 	if ((fd = ipc_inherit_take(fds, "admin")) >= 0)
 		p->feed.control = feed_control_new(&p->feed, fd);
+	start_manage(p, fds);
 	ipc_inherit_close_rest(fds);
 	take_signals(p);
 	enter_sandbox(p);

@@ -18,10 +18,9 @@
 #include "lib/base/object.h"
 #include "lib/base/timer.h"
 #include "shm/feed/apply.h"
-#include "shm/feed/control.h"
+#include "shm/feed/change.h"
 #include "shm/feed/engines_ask.h"
 
-#define KEY_RELAYS	"relay:relays"
 #define CHANNEL		"relay:updates"
 
 #define COALESCE_MS	20	/* hints of one script become one transaction */
@@ -35,7 +34,7 @@
 
 struct hint {
 	STAILQ_ENTRY(hint)	link;
-	struct span		field;	/* view into bytes */
+	struct span		key;	/* view into bytes */
 	char			bytes[];
 };
 STAILQ_HEAD(hints, hint);
@@ -58,17 +57,19 @@ struct feed_redis {
 	bool			read_again;	/* asked for during a read */
 	bool			accept;		/* the next one skips the guard */
 	bool			accepting;	/* this one does */
-	size_t			single;		/* HDELs since the last one began */
-	size_t			single_before;	/* those of before this one */
+	enum table		table;		/* being read: one after another */
+	size_t			single[TABLES];	/* HDELs since the last one began */
+	size_t			single_before[TABLES];	/* those of before this */
 	struct sync_changes	changes;
 	struct timer		compare;
 
 	/* hints */
-	struct hints		hints;		/* owned; each field once */
+	struct hints		hints;		/* owned; each key once */
 	size_t			n_hints;
 	bool			want_read;	/* a hint said: everything */
 	struct timer		coalesce;
-	struct hints		batch;		/* owned; being asked for */
+	struct hints		batch;		/* owned; being asked for: keys of
+						   one table */
 };
 
 static void read_begin(struct feed_redis *);
@@ -84,17 +85,17 @@ compare_arm(struct feed_redis *r)
 	    retry_ms : r->compare_ms);
 }
 
-/* ---- hints: a set of fields ------------------------------------------------------ */
+/* ---- hints: a set of keys ------------------------------------------------------ */
 
 static struct hint *
-hint_new(struct span field)
+hint_new(struct span key)
 {
-	struct hint *h = xcalloc(1, sizeof(*h) + field.len);
+	struct hint *h = xcalloc(1, sizeof(*h) + key.len);
 
-	if (field.len > 0)
-		memcpy(h->bytes, field.p, field.len);
-	h->field.p = h->bytes;
-	h->field.len = field.len;
+	if (key.len > 0)
+		memcpy(h->bytes, key.p, key.len);
+	h->key.p = h->bytes;
+	h->key.len = key.len;
 	return (h);
 }
 
@@ -135,21 +136,31 @@ hint_all(struct feed_redis *r)
 /* Up to 4,096 are compared one by one: they come from people and scripts, and
  * at that number the list gives way to a full read. */
 static void
-hint_field(struct feed_redis *r, struct span field)
+hint_key(struct feed_redis *r, struct span key)
 {
 	struct hint *h;
 
 	STAILQ_FOREACH(h, &r->hints, link)
-		if (span_eq(h->field, field))
+		if (span_eq(h->key, key))
 			return;
 	if (r->n_hints == HINTS_MAX) {
 		hint_all(r);
 		return;
 	}
-	h = hint_new(field);
+	h = hint_new(key);
 	STAILQ_INSERT_TAIL(&r->hints, h, link);
 	r->n_hints++;
 	coalesce_arm(r);
+}
+
+static void
+hint_field(struct feed_redis *r, enum table t, struct span field)
+{
+	struct buffer key;
+
+	buffer_init(&key, 0, false);
+	hint_key(r, table_key(t, field, &key));
+	buffer_fini(&key);
 }
 
 static void
@@ -164,7 +175,7 @@ on_coalesced(void *arg)
 	batch_begin(r);
 }
 
-/* ---- one batch of hinted fields ------------------------------------------------------ */
+/* ---- one batch of hinted keys ------------------------------------------------------ */
 
 /* What did not fit is read again with everything else: by the read that runs,
  * or by one that comes no later for hints that go on failing. */
@@ -188,8 +199,8 @@ batch_apply(struct feed_redis *r, const struct redis_value *v)
 	STAILQ_FOREACH(h, &r->batch, link) {
 		bool has = v->items[i].type == REDIS_STRING;
 
-		sync_settle(r->feed->index, h->field);
-		(void)feed_note(r->feed, &list, h->field,
+		sync_settle(r->feed->index, h->key);
+		(void)feed_note(r->feed, &list, h->key,
 		    has ? &v->items[i].text : NULL);
 		i++;
 	}
@@ -221,24 +232,46 @@ on_batch(void *arg, enum rc rc, const struct redis_value *v)
 	    code[0] != '\0' ? code : "?");
 }
 
+/* The oldest hint, and others of its table. */
+static enum table
+batch_fill(struct feed_redis *r)
+{
+	struct hints rest = STAILQ_HEAD_INITIALIZER(rest);
+	enum table t = table_of(STAILQ_FIRST(&r->hints)->key);
+	struct hint *h;
+	size_t n = 0;
+
+	while ((h = STAILQ_FIRST(&r->hints)) != NULL && n < BATCH_MAX) {
+		STAILQ_REMOVE_HEAD(&r->hints, link);
+		if (table_of(h->key) != t) {
+			STAILQ_INSERT_TAIL(&rest, h, link);
+			continue;
+		}
+		r->n_hints--;
+		STAILQ_INSERT_TAIL(&r->batch, h, link);
+		n++;
+	}
+	STAILQ_CONCAT(&rest, &r->hints);
+	STAILQ_CONCAT(&r->hints, &rest);
+	return (t);
+}
+
 static void
 batch_begin(struct feed_redis *r)
 {
 	struct redis_client *client = redis_endpoint_client(r->reader);
 	struct span words[2 + BATCH_MAX];
+	enum table t;
 	struct hint *h;
 	size_t n = 0;
 
 	if (client == NULL || !STAILQ_EMPTY(&r->batch) || r->n_hints == 0)
 		return;
+	t = batch_fill(r);
 	words[n++] = SPAN_LIT("HMGET");
-	words[n++] = SPAN_LIT(KEY_RELAYS);
-	while (n < 2 + BATCH_MAX && (h = STAILQ_FIRST(&r->hints)) != NULL) {
-		STAILQ_REMOVE_HEAD(&r->hints, link);
-		r->n_hints--;
-		STAILQ_INSERT_TAIL(&r->batch, h, link);
-		words[n++] = h->field;
-	}
+	words[n++] = span_of(table_form(t)->hash);
+	STAILQ_FOREACH(h, &r->batch, link)
+		words[n++] = table_field(h->key);
 	if (redis_command(client, COMMAND_MS, on_batch, r, n, words) != RC_OK)
 		hints_fini(&r->batch);	/* on_down is on the way */
 }
@@ -253,7 +286,7 @@ read_failed(struct feed_redis *r, const char *why)
 	sync_changes_fini(&r->changes);
 	r->reading = false;
 	if (r->accepting)
-		feed_control_read_done(r->feed->control, false);
+		feed_changes_read_done(r->feed->changes, false);
 	r->accepting = false;
 	timer_start_ms(&r->compare, RETRY_MS);
 }
@@ -269,11 +302,11 @@ read_complete(struct feed_redis *r)
 	applied = feed_read_done(r->feed, &r->changes, r->single, accepting);
 	/* An HDEL during the read may concern a field that was seen before: it
 	 * still counts for the next one. */
-	if (applied)
-		r->single -= r->single_before;
+	for (unsigned t = 0; t < TABLES && applied; t++)
+		r->single[t] -= r->single_before[t];
 	compare_arm(r);
 	if (accepting)
-		feed_control_read_done(r->feed->control, applied);
+		feed_changes_read_done(r->feed->changes, applied);
 	if (r->read_again || r->accept)
 		read_begin(r);
 }
@@ -305,16 +338,40 @@ read_piece(struct feed_redis *r, const char *cursor)
 	struct redis_client *client = redis_endpoint_client(r->reader);
 
 	if (client == NULL || redis_commandl(client, COMMAND_MS, on_piece, r,
-	    "HSCAN", KEY_RELAYS, cursor, "COUNT", SCAN_COUNT,
+	    "HSCAN", table_form(r->table)->hash, cursor, "COUNT", SCAN_COUNT,
 	    (char *)NULL) != RC_OK)
 		read_failed(r, "the link is down");
+}
+
+static void
+note_pairs(struct feed_redis *r, const struct redis_value *pairs)
+{
+	struct buffer key;
+
+	buffer_init(&key, 0, false);
+	for (size_t i = 0; i < pairs->n; i += 2)
+		(void)sync_read_note(r->feed->index, &r->changes,
+		    table_key(r->table, pairs->items[i].text, &key),
+		    pairs->items[i + 1].text);
+	buffer_fini(&key);
+}
+
+/* The piece was a table's last. */
+static void
+read_next_table(struct feed_redis *r)
+{
+	if (r->table == TABLES - 1) {
+		read_complete(r);
+		return;
+	}
+	r->table++;
+	read_piece(r, "0");
 }
 
 static void
 on_piece(void *arg, enum rc rc, const struct redis_value *v)
 {
 	struct feed_redis *r = arg;
-	const struct redis_value *pairs;
 	char why[REDIS_CODE_BYTES + 16], cursor[CURSOR_BYTES];
 
 	if (rc != RC_OK) {
@@ -323,19 +380,17 @@ on_piece(void *arg, enum rc rc, const struct redis_value *v)
 	}
 	if (!piece_is_sound(v)) {
 		redis_value_error_code(v, cursor);
-		(void)snprintf(why, sizeof(why), "HSCAN: %s",
+		(void)snprintf(why, sizeof(why), "%s: %s",
+		    table_form(r->table)->hash,
 		    cursor[0] != '\0' ? cursor : "no list");
 		read_failed(r, why);
 		return;
 	}
-	pairs = &v->items[1];
-	for (size_t i = 0; i < pairs->n; i += 2)
-		(void)sync_read_note(r->feed->index, &r->changes,
-		    pairs->items[i].text, pairs->items[i + 1].text);
+	note_pairs(r, &v->items[1]);
 	if (!span_copy(v->items[0].text, cursor, sizeof(cursor)))
 		read_failed(r, "HSCAN: cursor");
 	else if (strcmp(cursor, "0") == 0)
-		read_complete(r);
+		read_next_table(r);
 	else
 		read_piece(r, cursor);
 }
@@ -354,7 +409,8 @@ read_begin(struct feed_redis *r)
 	r->read_again = false;
 	r->accepting = r->accept;
 	r->accept = false;
-	r->single_before = r->single;
+	r->table = TABLE_RELAYS;
+	memcpy(r->single_before, r->single, sizeof(r->single));
 	sync_read_begin(r->feed->index);
 	read_piece(r, "0");
 }
@@ -421,16 +477,17 @@ on_message(void *arg, struct span pattern, struct span channel,
 {
 	struct feed_redis *r = arg;
 	struct span field = { NULL, 0 };
+	enum table t = TABLE_RELAYS;
 	enum sync_hint hint;
 
-	hint = pattern.len > 0 ? sync_hint_keyspace(channel, payload) :
-	    sync_hint_update(payload, &field);
+	hint = pattern.len > 0 ? sync_hint_keyspace(channel, payload, &t) :
+	    sync_hint_update(payload, &t, &field);
 	switch (hint) {
 	case SYNC_HINT_FIELD:
-		hint_field(r, field);
+		hint_field(r, t, field);
 		break;
 	case SYNC_HINT_REMOVED:
-		r->single++;
+		r->single[t]++;
 		hint_all(r);
 		break;
 	case SYNC_HINT_ALL:
@@ -479,9 +536,10 @@ on_reader_down(void *arg, bool was_up, const char *server, const char *why)
 	r->read_again = false;
 	/* What was missed may be anything, and what an administrator accepted
 	 * may be something else when this server is back. */
-	r->single = r->single_before = 0;
+	memset(r->single, 0, sizeof(r->single));
+	memset(r->single_before, 0, sizeof(r->single_before));
 	if (r->accept)
-		feed_control_read_done(r->feed->control, false);
+		feed_changes_read_done(r->feed->changes, false);
 	r->accept = false;
 	hints_clear(r);
 	hints_fini(&r->batch);
@@ -515,11 +573,11 @@ feed_redis_compare(struct feed_redis *r)
 }
 
 void
-feed_redis_hint(struct feed_redis *r, struct span field)
+feed_redis_hint(struct feed_redis *r, struct span key)
 {
 	obj_check(r, FEED_REDIS_MAGIC);
 	if (r->up)
-		hint_field(r, field);	/* else all is read soon */
+		hint_key(r, key);	/* else all is read soon */
 }
 
 struct redis_client *

@@ -29,13 +29,13 @@ bool feed_redis_is_up(const struct feed_redis *);
 struct redis_client *feed_redis_client(struct feed_redis *);
 
 /* Read everything again, applying also what the delete guard holds;
- * feed_control_read_done tells when.  RC_UNAVAILABLE while down. */
+ * feed_changes_read_done tells when.  RC_UNAVAILABLE while down. */
 enum rc feed_redis_accept(struct feed_redis *) must_check;
 
 /* Read everything again soon; while down that happens anyway. */
 void feed_redis_compare(struct feed_redis *);
 
-/* As if this hint had come by the channel. */
-void feed_redis_hint(struct feed_redis *, struct span field);
+/* As if a hint about this key had come by the channel. */
+void feed_redis_hint(struct feed_redis *, struct span key);
 
 #endif

@@ -160,10 +160,10 @@ struct frame {
 	uint32_t	key_len, payload_len;
 };
 
-/* What is found: relays that are not written yet, and engines. */
+/* What is found: records that are not written yet, and engines. */
 struct found {
 	struct sync_index	*index;		/* owned */
-	struct sync_changes	relays;		/* owned */
+	struct sync_changes	records;	/* owned */
 	struct engines		*engines;	/* owned */
 };
 
@@ -187,6 +187,7 @@ send_record(void *arg, const char *key, enum rc rc, const struct shm_record *rec
 
 	(void)rc;
 	if (!(rec->kind == SHM_KIND_RELAY && key_is(key, SHM_RELAYS)) &&
+	    !(rec->kind == SHM_KIND_EGRESS && key_is(key, SHM_EGRESS)) &&
 	    !(rec->kind == SHM_KIND_ENGINE && key_is(key, SHM_ENGINES)))
 		return (true);
 	f.key_len = (uint32_t)strlen(key);
@@ -231,11 +232,11 @@ read_more(int fd, struct buffer *b, size_t len)
 static void
 take_record(struct found *found, const char *key, struct span payload)
 {
-	if (key_is(key, SHM_RELAYS))
-		(void)sync_note(found->index, &found->relays,
-		    span_of(key + sizeof(SHM_RELAYS) - 1), &payload);
-	else if (key_is(key, SHM_ENGINES))
+	if (key_is(key, SHM_ENGINES))
 		engines_add_record(found->engines, key, payload);
+	else if (key_is(key, SHM_RELAYS) || key_is(key, SHM_EGRESS))
+		(void)sync_note(found->index, &found->records, span_of(key),
+		    &payload);
 }
 
 static bool
@@ -281,8 +282,8 @@ salvage_pass(struct rescue *r, bool backward, struct shm_map *map,
 		;
 	buffer_fini(&b);
 	*complete = walk_end(&walk) == RC_OK;
-	rc = apply_changes(map, found->index, &found->relays, NULL, &res);
-	sync_changes_fini(&found->relays);
+	rc = apply_changes(map, found->index, &found->records, NULL, &res);
+	sync_changes_fini(&found->records);
 	return (rc != RC_OK ? rc : engines_apply(map, found->engines, &engines));
 }
 
@@ -292,7 +293,7 @@ salvage(struct rescue *r, struct shm_map *map)
 {
 	struct found found = {
 		.index = sync_index_new(),
-		.relays = STAILQ_HEAD_INITIALIZER(found.relays),
+		.records = STAILQ_HEAD_INITIALIZER(found.records),
 		.engines = xcalloc(1, sizeof(*found.engines)),
 	};
 	bool complete = false;
@@ -305,9 +306,12 @@ salvage(struct rescue *r, struct shm_map *map)
 			rc = salvage_pass(r, true, map, &found, &complete);
 	}
 	if (rc == RC_OK)
-		log_error("map made anew relays=%zu engines=%zu: those that "
-		    "could be read; Redis has the others, or relayctl relay put",
-		    sync_live_count(found.index), found.engines->n);
+		log_error("map made anew relays=%zu egress=%zu engines=%zu: those "
+		    "that could be read; Redis has the others, or relayctl relay "
+		    "put and egress set",
+		    sync_live_count(found.index, TABLE_RELAYS),
+		    sync_live_count(found.index, TABLE_EGRESS),
+		    found.engines->n);
 	sync_index_free(&found.index);
 	free(found.engines);
 	return (rc);

@@ -1,5 +1,5 @@
 /*
- * shm/feed/sync.c - the index: a hash table of fields, each with the hash of
+ * shm/feed/sync.c - the index: a hash table of keys, each with the hash of
  * the live value.  The digest of all is the XOR of those hashes, so that one
  * change costs one operation.
  */
@@ -24,7 +24,7 @@ struct sync_index {
 	struct sync_entry	**buckets;	/* owned, and the entries */
 	size_t			n_buckets;
 	size_t			n;
-	size_t			n_live;
+	size_t			n_live[TABLES];
 	size_t			n_refused;
 	size_t			n_damaged;
 	uint8_t			digest[SYNC_HASH_BYTES];
@@ -32,7 +32,7 @@ struct sync_index {
 
 /* ---- hints ------------------------------------------------------------------------- */
 
-#define KEY_PREFIX	"relay:"
+#define HASH_PREFIX	"relay:"
 
 static bool
 strip_prefix(struct span *s, const char *prefix)
@@ -50,39 +50,40 @@ strip_prefix(struct span *s, const char *prefix)
 static bool
 other_hash(struct span name)
 {
-	return (span_eq_str(name, "certs") || span_eq_str(name, "egress") ||
-	    span_eq_str(name, "apps") || span_eq_str(name, "nodes"));
+	return (span_eq_str(name, "certs") || span_eq_str(name, "apps") ||
+	    span_eq_str(name, "nodes"));
 }
 
 enum sync_hint
-sync_hint_update(struct span payload, struct span *field)
+sync_hint_update(struct span payload, enum table *table, struct span *field)
 {
-	struct span s = payload, hash;
+	struct span s = payload, name;
 	const char *sp;
 
 	field->p = NULL;
 	field->len = 0;
 	if (s.len > 0 && s.p[s.len - 1] == '\n')
 		s.len--;
-	(void)strip_prefix(&s, KEY_PREFIX);
+	(void)strip_prefix(&s, HASH_PREFIX);
 	if (s.len == 0 || (sp = memchr(s.p, ' ', s.len)) == NULL)
 		return (SYNC_HINT_ALL);
-	hash.p = s.p;
-	hash.len = (size_t)(sp - s.p);
-	if (other_hash(hash))
+	name.p = s.p;
+	name.len = (size_t)(sp - s.p);
+	if (other_hash(name))
 		return (SYNC_HINT_OTHER);
-	if (span_eq_str(hash, "engines"))
+	if (span_eq_str(name, "engines"))
 		return (SYNC_HINT_ENGINES);
 	field->p = sp + 1;
-	field->len = s.len - hash.len - 1;
-	if (!span_eq_str(hash, "relays") || field->len == 0 ||
+	field->len = s.len - name.len - 1;
+	if (table_find(name, table) != RC_OK || field->len == 0 ||
 	    memchr(field->p, ' ', field->len) != NULL)
 		return (SYNC_HINT_ALL);
 	return (SYNC_HINT_FIELD);
 }
 
 enum sync_hint
-sync_hint_keyspace(struct span channel, struct span payload)
+sync_hint_keyspace(struct span channel, struct span payload,
+    enum table *table)
 {
 	struct span s = channel;
 	const char *colon;
@@ -91,7 +92,7 @@ sync_hint_keyspace(struct span channel, struct span payload)
 		return (SYNC_HINT_OTHER);
 	s.len -= (size_t)(colon + 1 - s.p);
 	s.p = colon + 1;
-	if (!span_eq_str(s, KEY_PREFIX "relays"))
+	if (!strip_prefix(&s, HASH_PREFIX) || table_find(s, table) != RC_OK)
 		return (SYNC_HINT_OTHER);
 	return (span_eq_str(payload, "hdel") ? SYNC_HINT_REMOVED :
 	    SYNC_HINT_ALL);
@@ -140,14 +141,16 @@ sync_index_free(struct sync_index **xp)
 }
 
 void
-sync_hash(struct span field, struct span value, uint8_t out[SYNC_HASH_BYTES])
+sync_hash(struct span key, struct span value, uint8_t out[SYNC_HASH_BYTES])
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	uint8_t zero = 0;		/* ends the field: "ab"+"c" != "a"+"bc" */
+	struct span name = table_of(key) == TABLE_RELAYS ? table_field(key) :
+	    key;
+	uint8_t zero = 0;		/* ends the name: "ab"+"c" != "a"+"bc" */
 
 	ensure(ctx != NULL);
 	ensure(EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-	    EVP_DigestUpdate(ctx, field.p, field.len) == 1 &&
+	    EVP_DigestUpdate(ctx, name.p, name.len) == 1 &&
 	    EVP_DigestUpdate(ctx, &zero, 1) == 1 &&
 	    EVP_DigestUpdate(ctx, value.p, value.len) == 1 &&
 	    EVP_DigestFinal_ex(ctx, out, NULL) == 1);
@@ -156,31 +159,31 @@ sync_hash(struct span field, struct span value, uint8_t out[SYNC_HASH_BYTES])
 
 /* FNV-1a from a random seed: collisions cannot be prepared from outside. */
 static struct sync_entry **
-bucket_of(const struct sync_index *x, struct span field)
+bucket_of(const struct sync_index *x, struct span key)
 {
 	uint64_t h = x->seed;
 
-	for (size_t i = 0; i < field.len; i++)
-		h = (h ^ (unsigned char)field.p[i]) * 0x100000001b3u;
+	for (size_t i = 0; i < key.len; i++)
+		h = (h ^ (unsigned char)key.p[i]) * 0x100000001b3u;
 	return (&x->buckets[(h >> 32 ^ h) & (x->n_buckets - 1)]);
 }
 
 static struct sync_entry **
-find_slot(const struct sync_index *x, struct span field)
+find_slot(const struct sync_index *x, struct span key)
 {
-	struct sync_entry **ep = bucket_of(x, field);
+	struct sync_entry **ep = bucket_of(x, key);
 
-	while (*ep != NULL && ((*ep)->len != field.len ||
-	    memcmp((*ep)->field, field.p, field.len) != 0))
+	while (*ep != NULL && ((*ep)->len != key.len ||
+	    memcmp((*ep)->key, key.p, key.len) != 0))
 		ep = &(*ep)->next;
 	return (ep);
 }
 
 struct sync_entry *
-sync_find(struct sync_index *x, struct span field)
+sync_find(struct sync_index *x, struct span key)
 {
 	obj_check(x, SYNC_INDEX_MAGIC);
-	return (*find_slot(x, field));
+	return (*find_slot(x, key));
 }
 
 static void
@@ -194,7 +197,7 @@ grow(struct sync_index *x)
 	for (size_t i = 0; i < n_old; i++)
 		while ((e = old[i]) != NULL) {
 			old[i] = e->next;
-			ep = bucket_of(x, (struct span){ e->field, e->len });
+			ep = bucket_of(x, (struct span){ e->key, e->len });
 			e->next = *ep;
 			*ep = e;
 		}
@@ -202,20 +205,20 @@ grow(struct sync_index *x)
 }
 
 static struct sync_entry *
-find_or_add(struct sync_index *x, struct span field)
+find_or_add(struct sync_index *x, struct span key)
 {
 	struct sync_entry **ep, *e;
 
 	obj_check(x, SYNC_INDEX_MAGIC);
-	if ((e = *find_slot(x, field)) != NULL)
+	if ((e = *find_slot(x, key)) != NULL)
 		return (e);
 	if (x->n >= x->n_buckets)
 		grow(x);
-	e = xcalloc(1, sizeof(*e) + field.len + 1);
-	e->len = field.len;
-	if (field.len > 0)
-		memcpy(e->field, field.p, field.len);
-	ep = bucket_of(x, field);
+	e = xcalloc(1, sizeof(*e) + key.len + 1);
+	e->len = key.len;
+	if (key.len > 0)
+		memcpy(e->key, key.p, key.len);
+	ep = bucket_of(x, key);
 	e->next = *ep;
 	*ep = e;
 	x->n++;
@@ -229,6 +232,12 @@ digest_toggle(struct sync_index *x, const uint8_t hash[SYNC_HASH_BYTES])
 		x->digest[i] ^= hash[i];
 }
 
+static enum table
+entry_table(const struct sync_entry *e)
+{
+	return (table_of((struct span){ e->key, e->len }));
+}
+
 static void
 clear_live(struct sync_index *x, struct sync_entry *e)
 {
@@ -236,7 +245,7 @@ clear_live(struct sync_index *x, struct sync_entry *e)
 		return;
 	digest_toggle(x, e->hash);
 	e->live = false;
-	x->n_live--;
+	x->n_live[entry_table(e)]--;
 	x->n_damaged -= e->damaged ? 1 : 0;
 	e->damaged = false;
 }
@@ -254,24 +263,24 @@ clear_refused(struct sync_index *x, struct sync_entry *e)
 }
 
 void
-sync_set_live(struct sync_index *x, struct span field,
+sync_set_live(struct sync_index *x, struct span key,
     const uint8_t hash[SYNC_HASH_BYTES])
 {
-	struct sync_entry *e = find_or_add(x, field);
+	struct sync_entry *e = find_or_add(x, key);
 
 	clear_live(x, e);
 	clear_refused(x, e);
 	memcpy(e->hash, hash, SYNC_HASH_BYTES);
 	digest_toggle(x, e->hash);
 	e->live = true;
-	x->n_live++;
+	x->n_live[entry_table(e)]++;
 }
 
 void
-sync_set_refused(struct sync_index *x, struct span field,
+sync_set_refused(struct sync_index *x, struct span key,
     const uint8_t hash[SYNC_HASH_BYTES], const char *path, const char *reason)
 {
-	struct sync_entry *e = find_or_add(x, field);
+	struct sync_entry *e = find_or_add(x, key);
 
 	clear_refused(x, e);
 	memcpy(e->refused_hash, hash, SYNC_HASH_BYTES);
@@ -282,19 +291,19 @@ sync_set_refused(struct sync_index *x, struct span field,
 	x->n_refused++;
 }
 
-/* A field that was not live is from now on, with no hash: the digest is as it
+/* A key that was not live is from now on, with no hash: the digest is as it
  * was, and a full read that does not see it removes it. */
 bool
-sync_set_damaged(struct sync_index *x, struct span field)
+sync_set_damaged(struct sync_index *x, struct span key)
 {
-	struct sync_entry *e = find_or_add(x, field);
+	struct sync_entry *e = find_or_add(x, key);
 
 	if (e->damaged)
 		return (false);
 	if (!e->live) {
 		memset(e->hash, 0, SYNC_HASH_BYTES);
 		e->live = true;
-		x->n_live++;
+		x->n_live[entry_table(e)]++;
 	}
 	e->damaged = true;
 	x->n_damaged++;
@@ -320,12 +329,12 @@ drop(struct sync_index *x, struct sync_entry **ep)
 }
 
 void
-sync_set_gone(struct sync_index *x, struct span field)
+sync_set_gone(struct sync_index *x, struct span key)
 {
 	struct sync_entry **ep;
 
 	obj_check(x, SYNC_INDEX_MAGIC);
-	ep = find_slot(x, field);
+	ep = find_slot(x, key);
 	if (*ep == NULL)
 		return;
 	clear_live(x, *ep);
@@ -335,9 +344,20 @@ sync_set_gone(struct sync_index *x, struct span field)
 }
 
 size_t
-sync_live_count(const struct sync_index *x)
+sync_live_count(const struct sync_index *x, enum table t)
 {
-	return (x->n_live);
+	ensure((unsigned)t < TABLES);
+	return (x->n_live[t]);
+}
+
+size_t
+sync_live_all(const struct sync_index *x)
+{
+	size_t sum = 0;
+
+	for (unsigned t = 0; t < TABLES; t++)
+		sum += x->n_live[t];
+	return (sum);
 }
 
 size_t
@@ -368,7 +388,7 @@ sync_digest_after(const struct sync_index *x, const struct sync_changes *list,
 
 	memcpy(sum, x->digest, sizeof(sum));
 	STAILQ_FOREACH(c, list, link) {
-		e = *find_slot(x, c->field);
+		e = *find_slot(x, c->key);
 		for (size_t i = 0; i < sizeof(sum); i++) {
 			if (e != NULL && e->live)
 				sum[i] ^= e->hash[i];
@@ -392,20 +412,20 @@ sync_each(const struct sync_index *x, sync_each_cb *cb, void *arg)
 /* ---- changes ----------------------------------------------------------------------------- */
 
 static struct sync_change *
-change_new(struct span field, const struct span *value)
+change_new(struct span key, const struct span *value)
 {
 	size_t len = value == NULL ? 0 : value->len;
-	struct sync_change *c = xcalloc(1, sizeof(*c) + field.len + len);
+	struct sync_change *c = xcalloc(1, sizeof(*c) + key.len + len);
 
-	if (field.len > 0)
-		memcpy(c->bytes, field.p, field.len);
-	c->field.p = c->bytes;
-	c->field.len = field.len;
+	if (key.len > 0)
+		memcpy(c->bytes, key.p, key.len);
+	c->key.p = c->bytes;
+	c->key.len = key.len;
 	c->remove = value == NULL;
-	c->value.p = c->bytes + field.len;
+	c->value.p = c->bytes + key.len;
 	c->value.len = len;
 	if (len > 0)
-		memcpy(c->bytes + field.len, value->p, len);
+		memcpy(c->bytes + key.len, value->p, len);
 	return (c);
 }
 
@@ -421,21 +441,21 @@ known(const struct sync_entry *e, const uint8_t hash[SYNC_HASH_BYTES])
 }
 
 bool
-sync_note(struct sync_index *x, struct sync_changes *out, struct span field,
+sync_note(struct sync_index *x, struct sync_changes *out, struct span key,
     const struct span *value)
 {
-	const struct sync_entry *e = sync_find(x, field);
+	const struct sync_entry *e = sync_find(x, key);
 	uint8_t hash[SYNC_HASH_BYTES] = { 0 };
 	struct sync_change *c;
 
 	if (value != NULL) {
-		sync_hash(field, *value, hash);
+		sync_hash(key, *value, hash);
 		if (known(e, hash))
 			return (false);
 	} else if (e == NULL || (!e->live && !e->refused)) {
 		return (false);
 	}
-	c = change_new(field, value);
+	c = change_new(key, value);
 	memcpy(c->hash, hash, sizeof(hash));
 	STAILQ_INSERT_TAIL(out, c, link);
 	return (true);
@@ -465,25 +485,25 @@ sync_read_begin(struct sync_index *x)
 
 bool
 sync_read_note(struct sync_index *x, struct sync_changes *out,
-    struct span field, struct span value)
+    struct span key, struct span value)
 {
 	struct sync_entry *e;
 
 	ensure(x->reading);
-	e = find_or_add(x, field);
-	/* HSCAN may show a field twice: once is enough, so that a list holds
-	 * one change for a field.  Newer values come by hints. */
+	e = find_or_add(x, key);
+	/* HSCAN may show a key twice: once is enough, so that a list holds
+	 * one change for a key.  Newer values come by hints. */
 	if (e->seen == x->read || e->settled == x->read)
 		return (false);
 	e->seen = x->read;
-	return (sync_note(x, out, field, &value));
+	return (sync_note(x, out, key, &value));
 }
 
 void
-sync_settle(struct sync_index *x, struct span field)
+sync_settle(struct sync_index *x, struct span key)
 {
 	if (x->reading)
-		find_or_add(x, field)->settled = x->read;
+		find_or_add(x, key)->settled = x->read;
 }
 
 static void
@@ -495,7 +515,7 @@ drop_settled(struct sync_index *x, struct sync_changes *list)
 
 	while ((c = STAILQ_FIRST(list)) != NULL) {
 		STAILQ_REMOVE_HEAD(list, link);
-		e = sync_find(x, c->field);
+		e = sync_find(x, c->key);
 		if (e != NULL && e->settled == x->read)
 			free(c);
 		else
@@ -535,7 +555,7 @@ sync_read_end(struct sync_index *x, struct sync_changes *list)
 			clear_refused(x, e);
 			if (!e->live)
 				continue;
-			c = change_new((struct span){ e->field, e->len }, NULL);
+			c = change_new((struct span){ e->key, e->len }, NULL);
 			STAILQ_INSERT_TAIL(list, c, link);
 			removals++;
 		}

@@ -13,20 +13,20 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/timer.h"
-#include "shm/feed/control.h"
 #include "shm/feed/redis.h"
 
 #define COMMAND_MS	10000
 #define PUT_MS		5000	/* somebody waits at a control socket */
 #define REPORT_MS	100	/* between reports: a burst is one */
 
-/* A write under way for the control socket. */
+/* A write under way. */
 struct put {
 	TAILQ_ENTRY(put)	link;
 	struct feed_writer	*writer;	/* borrowed: owns us */
 	uint64_t		id;
+	bool			compare;	/* 0 says conflict */
 	size_t			len;
-	char			field[];	/* len bytes */
+	char			key[];		/* len bytes */
 };
 
 struct feed_writer {
@@ -130,7 +130,7 @@ static const struct redis_endpoint_ops endpoint_ops = {
 	.on_down = on_down,
 };
 
-/* ---- records from the control socket ---------------------------------------------- */
+/* ---- changes ---------------------------------------------- */
 
 static void
 put_free(struct put *p)
@@ -150,25 +150,29 @@ on_put(void *arg, enum rc rc, const struct redis_value *v)
 	if (rc == RC_OK && v->type == REDIS_ERROR) {
 		redis_value_error_code(v, code);
 		rc = RC_DENIED;
+	} else if (rc == RC_OK && v->type == REDIS_INTEGER && p->compare &&
+	    v->integer == 0) {
+		rc = RC_CONFLICT;
 	}
 	/* The published hint may be refused by an ACL: do not depend on it. */
 	if (rc == RC_OK)
 		feed_redis_hint(feed->redis,
-		    (struct span){ p->field, p->len });
+		    (struct span){ p->key, p->len });
 	put_free(p);
-	feed_control_written(feed->control, id, rc, code);
+	feed_changes_written(feed->changes, id, rc, code);
 }
 
 static void
-publish(struct redis_client *client, struct span field)
+publish(struct redis_client *client, struct span key)
 {
 	struct span words[3] = {
 		SPAN_LIT("PUBLISH"), SPAN_LIT("relay:updates"),
 	};
+	struct span field = table_field(key);
 	struct buffer text;
 
 	buffer_init(&text, 0, false);
-	buffer_puts(&text, "relays ");
+	buffer_printf(&text, "%s ", table_form(table_of(key))->name);
 	buffer_put(&text, field.p, field.len);
 	words[2].p = buffer_data(&text);
 	words[2].len = buffer_len(&text);
@@ -176,33 +180,67 @@ publish(struct redis_client *client, struct span field)
 	buffer_fini(&text);
 }
 
+/* ARGV: the field; "1" and the value that must be there, or "0": none must;
+ * "1" and the new value, or "0": remove it. */
+static const char compare_script[] =
+    "local have = redis.call('HGET', KEYS[1], ARGV[1])\n"
+    "if ARGV[2] == '1' then\n"
+    "  if have ~= ARGV[3] then return 0 end\n"
+    "elseif have then return 0 end\n"
+    "if ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[5])\n"
+    "else redis.call('HDEL', KEYS[1], ARGV[1]) end\n"
+    "return 1";
+
+#define WORDS_MAX	9
+
+/* Returns how many words. */
+static size_t
+put_words(const struct feed_change *c, struct span words[WORDS_MAX])
+{
+	struct span hash = span_of(table_form(table_of(c->key))->hash);
+	struct span field = table_field(c->key), none = SPAN_LIT("");
+
+	if (!c->compare) {
+		words[0] = c->value != NULL ? SPAN_LIT("HSET") : SPAN_LIT("HDEL");
+		words[1] = hash;
+		words[2] = field;
+		words[3] = c->value != NULL ? *c->value : none;
+		return (c->value != NULL ? 4 : 3);
+	}
+	words[0] = SPAN_LIT("EVAL");
+	words[1] = span_of(compare_script);
+	words[2] = SPAN_LIT("1");
+	words[3] = hash;
+	words[4] = field;
+	words[5] = c->have != NULL ? SPAN_LIT("1") : SPAN_LIT("0");
+	words[6] = c->have != NULL ? *c->have : none;
+	words[7] = c->value != NULL ? SPAN_LIT("1") : SPAN_LIT("0");
+	words[8] = c->value != NULL ? *c->value : none;
+	return (WORDS_MAX);
+}
+
 enum rc
-feed_writer_put(struct feed_writer *w, uint64_t id, struct span field,
-    const struct span *value)
+feed_writer_put(struct feed_writer *w, uint64_t id, const struct feed_change *c)
 {
 	struct redis_client *client = redis_endpoint_client(w->endpoint);
-	struct span words[4] = {
-		value != NULL ? SPAN_LIT("HSET") : SPAN_LIT("HDEL"),
-		SPAN_LIT("relay:relays"), field,
-	};
+	struct span words[WORDS_MAX];
+	size_t n = put_words(c, words);
 	struct put *p;
 	enum rc rc;
 
 	obj_check(w, FEED_WRITER_MAGIC);
 	if (client == NULL)
 		return (RC_UNAVAILABLE);
-	if (value != NULL)
-		words[3] = *value;
-	p = xcalloc(1, sizeof(*p) + field.len);
+	p = xcalloc(1, sizeof(*p) + c->key.len);
 	p->writer = w;
 	p->id = id;
-	p->len = field.len;
-	memcpy(p->field, field.p, field.len);
+	p->compare = c->compare;
+	p->len = c->key.len;
+	memcpy(p->key, c->key.p, c->key.len);
 	TAILQ_INSERT_TAIL(&w->puts, p, link);
-	rc = redis_command(client, PUT_MS, on_put, p, value != NULL ? 4 : 3,
-	    words);
+	rc = redis_command(client, PUT_MS, on_put, p, n, words);
 	if (rc == RC_OK)
-		publish(client, field);
+		publish(client, c->key);
 	else
 		put_free(p);
 	return (rc);

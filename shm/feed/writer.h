@@ -1,6 +1,6 @@
 /*
  * shm/feed/writer.h - what the feed writes to Redis: its report in relay:nodes,
- * and records that came by the control socket.
+ * and changes that somebody waits for.
  * Context:   the loop's thread.
  * Ownership: feed.c owns it; it borrows the feed.
  */
@@ -13,6 +13,7 @@
 #include "lib/base/string.h"
 #include "lib/net/dns.h"
 #include "lib/redis/endpoint.h"
+#include "shm/feed/change.h"
 #include "shm/feed/feed.h"
 
 /* dns is borrowed.  As redis_endpoint_new: before the sandbox. */
@@ -25,10 +26,10 @@ void feed_writer_free(struct feed_writer **);
 void feed_writer_report(struct feed_writer *);
 
 /*
- * HSET (value given) or HDEL of relay:relays, then PUBLISH of the hint, at the
- * write endpoint.  RC_OK: feed_control_written(id) follows; RC_UNAVAILABLE.
+ * HSET (value given) or HDEL of the key's hash, then PUBLISH of the hint, at the
+ * write endpoint.  RC_OK: feed_changes_written(id) follows; RC_UNAVAILABLE.
  */
-enum rc feed_writer_put(struct feed_writer *, uint64_t id, struct span field,
-    const struct span *value) must_check;
+enum rc feed_writer_put(struct feed_writer *, uint64_t id,
+    const struct feed_change *) must_check;
 
 #endif

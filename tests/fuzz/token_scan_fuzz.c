@@ -5,25 +5,25 @@
 #include <string.h>
 
 #include "lib/base/object.h"
-#include "lib/body/token_scan.h"
+#include "lib/body/token_find.h"
 
 static void
-find_all(struct span text, enum body_token_form form)
+find_all(struct span text, unsigned escapes)
 {
 	struct body_token t;
 	struct buffer plain;
 	size_t at = 0;
 
 	buffer_init(&plain, 0, false);
-	while (body_token_next(text, form, at, &t)) {
+	while (body_token_next(text, escapes, at, &t)) {
 		ensure(t.start >= at && t.end > t.start && t.end <= text.len);
-		ensure(form == BODY_TOKEN_JSON || !t.escaped);
+		ensure((t.escape & ~escapes) == 0);
 		buffer_clear(&plain);
 		ensure(body_token_append(text, &t, &plain) == RC_OK);
 		ensure(body_token_whole((struct span){ buffer_data(&plain),
 		    buffer_len(&plain) }));
-		ensure(t.escaped == (memchr(text.p + t.start, '\\',
-		    t.end - t.start) != NULL));
+		ensure((t.escape == BODY_TOKEN_BACKSLASH) ==
+		    (memchr(text.p + t.start, '\\', t.end - t.start) != NULL));
 		at = t.end;
 	}
 	buffer_fini(&plain);
@@ -45,7 +45,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		ensure(!body_token_whole(text));
 		text.len++;
 	}
-	find_all(text, BODY_TOKEN_PLAIN);
-	find_all(text, BODY_TOKEN_JSON);
+	find_all(text, BODY_TOKEN_RAW);
+	find_all(text, BODY_TOKEN_BACKSLASH);
+	find_all(text, BODY_TOKEN_PERCENT | BODY_TOKEN_REFERENCE);
 	return (0);
 }

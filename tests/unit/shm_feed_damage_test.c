@@ -133,7 +133,7 @@ test_damaged_name(void **state)
 	check_now();
 	stack_until_live("shop.test", RELAY("o.test"));
 	stack_until_live("s?op.test", "");
-	assert_int_equal(sync_live_count(stack.feed.index), 3);
+	assert_int_equal(sync_live_all(stack.feed.index), 3);
 	assert_int_equal(sync_damaged_count(stack.feed.index), 0);
 	stack_feed_down();
 }

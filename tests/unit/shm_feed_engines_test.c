@@ -177,7 +177,7 @@ test_the_map_gets_changes_alone(void **state)
 	assert_true(loaded->v[0].draining);
 	free(loaded);
 	/* No relay is touched or counted, and none is needed. */
-	assert_int_equal(sync_live_count(stack.feed.index), 0);
+	assert_int_equal(sync_live_all(stack.feed.index), 0);
 	stack_feed_down();
 }
 
@@ -255,7 +255,7 @@ test_announced_changed_gone(void **state)
 	up();
 	until_map("engines/e1@a", RECORD("a.test:1", "ready"));
 	assert_string_equal(stack_in_map("engines/e1@b"), "");
-	assert_int_equal(sync_live_count(stack.feed.index), 0);
+	assert_int_equal(sync_live_all(stack.feed.index), 0);
 	announce("e1@a", ANNOUNCED("a.test:1", "draining"));
 	until_map("engines/e1@a", RECORD("a.test:1", "draining"));
 	/* A key that expired, with its name left behind. */

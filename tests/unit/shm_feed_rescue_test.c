@@ -79,6 +79,8 @@ fill(void)
 	}
 	assert_int_equal(shm_map_put(m, "engines/e3@h", SHM_KIND_ENGINE,
 	    span_of(ENGINE)), RC_OK);
+	assert_int_equal(shm_map_put(m, "egress/app_0123456789ab",
+	    SHM_KIND_EGRESS, SPAN_LIT("{}")), RC_OK);
 	assert_int_equal(shm_map_put(m, "sync/state", SHM_KIND_SYNC,
 	    span_of("{}")), RC_OK);
 	assert_int_equal(shm_map_write_commit(m, &epoch), RC_OK);
@@ -95,8 +97,19 @@ count(void *arg, const char *key, enum rc rc, const struct shm_record *r)
 	return (true);
 }
 
-/* The engine's record is in the map since the last start. */
-static bool had_engine;
+/* The engine's record, and the app's, are in the map since the last start. */
+static bool had_engine, had_egress;
+
+static bool
+is_egress(void *arg, const char *key, enum rc rc, const struct shm_record *r)
+{
+	(void)arg;
+	assert_string_equal(key, "egress/app_0123456789ab");
+	assert_int_equal(rc, RC_OK);
+	assert_int_equal(r->kind, SHM_KIND_EGRESS);
+	had_egress = true;
+	return (true);
+}
 
 static bool
 is_engine(void *arg, const char *key, enum rc rc, const struct shm_record *r)
@@ -125,8 +138,9 @@ start(bool want_replaced)
 	assert_int_equal(replaced, want_replaced);
 	assert_int_equal(shm_map_begin(m, &epoch), RC_OK);
 	assert_int_equal(shm_map_each(m, SHM_RELAYS, count, &n), RC_OK);
-	had_engine = false;
+	had_engine = had_egress = false;
 	assert_int_equal(shm_map_each(m, SHM_ENGINES, is_engine, NULL), RC_OK);
+	assert_int_equal(shm_map_each(m, SHM_EGRESS, is_egress, NULL), RC_OK);
 	shm_map_end(m);
 	shm_map_close(&m);
 	return (n);
@@ -161,7 +175,7 @@ static void
 test_one_bad_page(void **state)
 {
 	static char wrong[PAGE];
-	unsigned n, best = 0, pages = 0, engines = 0;
+	unsigned n, best = 0, pages = 0, engines = 0, egress = 0;
 	off_t size;
 	int fd;
 
@@ -180,12 +194,14 @@ test_one_bad_page(void **state)
 		assert_int_equal(files("*.bad-*", false), 1);
 		assert_true(n < N_RELAYS);
 		engines += had_engine;
+		egress += had_egress;
 		best = n > best ? n : best;
 		assert_int_equal(start(false), n);
 	}
 	assert_in_range(pages, 3, 1000);
 	assert_in_range(best, N_RELAYS / 2, N_RELAYS - 1);
 	assert_in_range(engines, 1, pages - 1);
+	assert_in_range(egress, 1, pages - 1);
 }
 
 static void

@@ -23,14 +23,15 @@ test_update_hints(void **state)
 	static const struct {
 		const char	*payload;
 		enum sync_hint	hint;
-		const char	*field;
+		const char	*key;
 	} cases[] = {
-		{ "relays shop.example.com", SYNC_HINT_FIELD, "shop.example.com" },
+		{ "relays shop.example.com", SYNC_HINT_FIELD,
+		    "relays/shop.example.com" },
 		{ "relay:relays shop.example.com", SYNC_HINT_FIELD,
-		    "shop.example.com" },
+		    "relays/shop.example.com" },
 		{ "relays shop.example.com\n", SYNC_HINT_FIELD,
-		    "shop.example.com" },
-		{ "relays Not.A.Host.", SYNC_HINT_FIELD, "Not.A.Host." },
+		    "relays/shop.example.com" },
+		{ "relays Not.A.Host.", SYNC_HINT_FIELD, "relays/Not.A.Host." },
 		{ "", SYNC_HINT_ALL, NULL },
 		{ "\n", SYNC_HINT_ALL, NULL },
 		{ "relays", SYNC_HINT_ALL, NULL },
@@ -42,25 +43,34 @@ test_update_hints(void **state)
 		{ "relay:relay:relays a.test", SYNC_HINT_ALL, NULL },
 		{ "certs shop", SYNC_HINT_OTHER, NULL },
 		{ "relay:certs shop", SYNC_HINT_OTHER, NULL },
-		{ "egress app_000000000000", SYNC_HINT_OTHER, NULL },
+		{ "egress app_000000000000", SYNC_HINT_FIELD,
+		    "egress/app_000000000000" },
+		{ "relay:egress app_0\n", SYNC_HINT_FIELD, "egress/app_0" },
+		{ "egress", SYNC_HINT_ALL, NULL },
+		{ "egresses a", SYNC_HINT_ALL, NULL },
 		{ "relay:apps app_000000000000", SYNC_HINT_OTHER, NULL },
 		{ "nodes n", SYNC_HINT_OTHER, NULL },
 		{ "engines e3@host.test", SYNC_HINT_ENGINES, NULL },
 		{ "relay:engines e3@host.test\n", SYNC_HINT_ENGINES, NULL },
 		{ "engines", SYNC_HINT_ALL, NULL },
 	};
+	struct buffer key;
 
 	(void)state;
+	buffer_init(&key, 0, false);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct span field;
+		enum table table = TABLE_RELAYS;
 		enum sync_hint hint;
+		struct span field;
 
-		hint = sync_hint_update(text(cases[i].payload), &field);
+		hint = sync_hint_update(text(cases[i].payload), &table, &field);
 		if (hint != cases[i].hint)
 			fail_msg("%s: %d", cases[i].payload, (int)hint);
-		if (cases[i].field != NULL)
-			assert_true(span_eq_str(field, cases[i].field));
+		if (cases[i].key != NULL)
+			assert_true(span_eq_str(table_key(table, field, &key),
+			    cases[i].key));
 	}
+	buffer_fini(&key);
 }
 
 static void
@@ -69,23 +79,33 @@ test_keyspace_hints(void **state)
 	static const struct {
 		const char	*channel, *payload;
 		enum sync_hint	hint;
+		enum table	table;
 	} cases[] = {
-		{ "__keyspace@0__:relay:relays", "hset", SYNC_HINT_ALL },
-		{ "__keyspace@0__:relay:relays", "hdel", SYNC_HINT_REMOVED },
-		{ "__keyspace@0__:relay:relays", "del", SYNC_HINT_ALL },
-		{ "__keyspace@15__:relay:relays", "hset", SYNC_HINT_ALL },
-		{ "__keyspace@0__:relay:nodes", "hset", SYNC_HINT_OTHER },
-		{ "__keyspace@0__:relay:apps", "hset", SYNC_HINT_OTHER },
-		{ "__keyspace@0__:relay:relays2", "hset", SYNC_HINT_OTHER },
-		{ "no colon", "hset", SYNC_HINT_OTHER },
-		{ "", "", SYNC_HINT_OTHER },
+		{ "__keyspace@0__:relay:relays", "hset", SYNC_HINT_ALL, TABLE_RELAYS },
+		{ "__keyspace@0__:relay:relays", "hdel", SYNC_HINT_REMOVED, TABLE_RELAYS },
+		{ "__keyspace@0__:relay:relays", "del", SYNC_HINT_ALL, TABLE_RELAYS },
+		{ "__keyspace@15__:relay:relays", "hset", SYNC_HINT_ALL, TABLE_RELAYS },
+		{ "__keyspace@0__:relay:nodes", "hset", SYNC_HINT_OTHER, TABLE_RELAYS },
+		{ "__keyspace@0__:relay:apps", "hset", SYNC_HINT_OTHER, TABLE_RELAYS },
+		{ "__keyspace@0__:relay:relays2", "hset", SYNC_HINT_OTHER, TABLE_RELAYS },
+		{ "__keyspace@0__:relay:egress", "hset", SYNC_HINT_ALL,
+		    TABLE_EGRESS },
+		{ "__keyspace@0__:relay:egress", "hdel", SYNC_HINT_REMOVED,
+		    TABLE_EGRESS },
+		{ "__keyspace@0__:egress", "hset", SYNC_HINT_OTHER, TABLE_RELAYS },
+		{ "no colon", "hset", SYNC_HINT_OTHER, TABLE_RELAYS },
+		{ "", "", SYNC_HINT_OTHER, TABLE_RELAYS },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum table table = TABLE_RELAYS;
+
 		if (sync_hint_keyspace(text(cases[i].channel),
-		    text(cases[i].payload)) != cases[i].hint)
+		    text(cases[i].payload), &table) != cases[i].hint ||
+		    table != cases[i].table)
 			fail_msg("%s %s", cases[i].channel, cases[i].payload);
+	}
 }
 
 static void
@@ -150,7 +170,7 @@ describe(const struct sync_changes *list, char *out, size_t size)
 	out[0] = '\0';
 	STAILQ_FOREACH(c, list, link)
 		n += (size_t)snprintf(out + n, size - n, "%c%.*s ",
-		    c->remove ? '-' : '+', (int)c->field.len, c->field.p);
+		    c->remove ? '-' : '+', (int)c->key.len, c->key.p);
 }
 
 static void
@@ -218,7 +238,7 @@ test_full_read(void **state)
 	assert_int_equal(sync_read_end(x, &list), 1);
 	expect(&list, "+changed +new -gone ");
 	assert_int_equal(sync_refused_count(x), 0);
-	assert_int_equal(sync_live_count(x), 3);	/* nothing applied yet */
+	assert_int_equal(sync_live_all(x), 3);	/* nothing applied yet */
 	assert_null(sync_find(x, text("was-bad")));
 	sync_index_free(&x);
 }
@@ -339,7 +359,7 @@ test_damaged(void **state)
 	assert_true(sync_set_damaged(x, text("a")));
 	assert_false(sync_set_damaged(x, text("a")));	/* known */
 	assert_int_equal(sync_damaged_count(x), 1);
-	assert_int_equal(sync_live_count(x), 2);
+	assert_int_equal(sync_live_all(x), 2);
 	assert_true(sync_note(x, &list, text("a"), &one));
 	assert_false(sync_note(x, &list, text("b"), &one));
 	expect(&list, "+a ");
@@ -349,7 +369,7 @@ test_damaged(void **state)
 
 	/* A name that should not be there goes, by a read or by a hint. */
 	assert_true(sync_set_damaged(x, text("?")));
-	assert_int_equal(sync_live_count(x), 3);
+	assert_int_equal(sync_live_all(x), 3);
 	sync_digest(x, after);
 	assert_string_equal(after, before);
 	sync_read_begin(x);
@@ -402,7 +422,7 @@ test_many(void **state)
 		(void)snprintf(field, sizeof(field), "host%d.test", i);
 		set_live(x, field, "v");
 	}
-	assert_int_equal(sync_live_count(x), 5000);
+	assert_int_equal(sync_live_all(x), 5000);
 	sync_read_begin(x);
 	for (int i = 0; i < 5000; i += 2) {
 		(void)snprintf(field, sizeof(field), "host%d.test", i);

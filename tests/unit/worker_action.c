@@ -302,7 +302,11 @@ bench_begin(struct bench *b, const char *head, const char *body, size_t len)
 	b->transform = transform_new(&(struct transform_job){
 	    .engines = b->pool,
 	    .relay = b->relay,
-	    .action = route->n_request != 0 ? route->request : route->response,
+	    .action = b->scan != NULL ? NULL : route->n_request != 0 ?
+	    route->request : route->response,
+	    .scan = b->scan,
+	    .place = RPC_PLACE_RELAY,
+	    .destination = b->relay->host,
 	    .client = "192.0.2.7",
 	    .head = &b->head,
 	    .body = &b->body,

@@ -83,6 +83,7 @@ struct bench {
 	enum rewrite_syntax	syntax;		/* JSON at first */
 	bool			pieces;
 	bool			forbidden_fails;
+	const struct transform_scan *scan;	/* in place of the relay's action */
 	size_t			max_fields;
 	size_t			max_bytes;
 	size_t			may_reserve;

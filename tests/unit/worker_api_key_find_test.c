@@ -236,6 +236,100 @@ test_field_of_the_relays_app(void **state)
 	assert_false(api_key_field(&f, "app_shopp"));
 }
 
+/* ---- the proxy's ---- */
+
+static const char *
+proxy(const char *value)
+{
+	static char out[16][800];
+	static unsigned next;
+	char *at = out[next++ % 16];
+
+	(void)snprintf(at, sizeof(out[0]), "Proxy-Authorization: %s", value);
+	return (at);
+}
+
+/* key: NULL unless RC_OK. */
+static void
+find_proxy(const char *const *fields, enum rc want, const char *key,
+    const char *user)
+{
+	struct buffer text, decoded;
+	struct api_key_found found;
+	struct http_head head;
+	enum rc rc;
+
+	parse(&head, &text, fields);
+	buffer_init(&decoded, 0, true);
+	buffer_puts(&decoded, "what was there before");
+	rc = api_key_find_proxy(&head, &decoded, &found);
+	if (rc != want)
+		fail_msg("%s: %s", fields[0], rc_name(rc));
+	if (rc == RC_OK) {
+		if (!span_eq_str(found.key, key) || !span_eq_str(found.app, user))
+			fail_msg("%s: %.*s of %.*s", fields[0], (int)found.key.len,
+			    found.key.p, (int)found.app.len, found.app.p);
+		assert_true(span_eq_case(found.field->name, "proxy-authorization"));
+	}
+	buffer_fini(&decoded);
+	http_head_fini(&head);
+	buffer_fini(&text);
+}
+
+static void
+test_proxy_forms(void **state)
+{
+	(void)state;
+	find_proxy(FIELDS(proxy(KEY)), RC_OK, KEY, "");
+	find_proxy(FIELDS(proxy(" \t" KEY " ")), RC_OK, KEY, "");
+	find_proxy(FIELDS("PROXY-authorization:k"), RC_OK, "k", "");
+	find_proxy(FIELDS(proxy("Bearer " KEY)), RC_OK, KEY, "");
+	find_proxy(FIELDS(proxy("bEARER \t " KEY)), RC_OK, KEY, "");
+	find_proxy(FIELDS(proxy(basic("Basic", APP ":" KEY, true))), RC_OK, KEY,
+	    APP);
+	find_proxy(FIELDS(proxy(basic("basic", APP ":" KEY, false))), RC_OK, KEY,
+	    APP);
+	/* A team, nobody, and a key with colons. */
+	find_proxy(FIELDS(proxy(basic("Basic", "team_1:" KEY, true))), RC_OK, KEY,
+	    "team_1");
+	find_proxy(FIELDS(proxy(basic("Basic", ":" KEY, true))), RC_OK, KEY, "");
+	find_proxy(FIELDS(proxy(basic("Basic", "a:b:c:", true))), RC_OK, "b:c:",
+	    "a");
+	/* What is no scheme of ours is the key itself; it will not be good. */
+	find_proxy(FIELDS(proxy("BearerX")), RC_OK, "BearerX", "");
+	find_proxy(FIELDS(proxy("Basically")), RC_OK, "Basically", "");
+	find_proxy(FIELDS(proxy("Digest a=b")), RC_OK, "Digest a=b", "");
+	/* Other fields are the destination's. */
+	find_proxy(FIELDS(proxy("k"), "Authorization: Bearer t", "api-key: x"),
+	    RC_OK, "k", "");
+	find_proxy(FIELDS("api-key: k", "x-evervault-api-key: k",
+	    authorization(basic("Basic", APP ":" KEY, true)),
+	    "Proxy-Authenticate: k"), RC_NOTFOUND, NULL, NULL);
+}
+
+static void
+test_proxy_refuses(void **state)
+{
+	(void)state;
+	find_proxy(FIELDS(proxy("")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("Bearer")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("Bearer \t")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("Basic")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("Basic !!!")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("Basic YTpi YTpi")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("Basic YTpi,")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("Basic YTpi=")), RC_SYNTAX, NULL, NULL);
+	/* no colon, no key */
+	find_proxy(FIELDS(proxy(basic("Basic", "key", true))), RC_SYNTAX, NULL,
+	    NULL);
+	find_proxy(FIELDS(proxy(basic("Basic", APP ":", true))), RC_SYNTAX, NULL,
+	    NULL);
+	find_proxy(FIELDS(proxy(basic("Basic", ":", true))), RC_SYNTAX, NULL, NULL);
+	/* several, be they equal */
+	find_proxy(FIELDS(proxy("k"), proxy("k")), RC_SYNTAX, NULL, NULL);
+	find_proxy(FIELDS(proxy("k"), "A: b", proxy("x")), RC_SYNTAX, NULL, NULL);
+}
+
 int
 main(void)
 {
@@ -245,6 +339,8 @@ main(void)
 		cmocka_unit_test(test_basic_that_cannot_be_read),
 		cmocka_unit_test(test_field),
 		cmocka_unit_test(test_field_of_the_relays_app),
+		cmocka_unit_test(test_proxy_forms),
+		cmocka_unit_test(test_proxy_refuses),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

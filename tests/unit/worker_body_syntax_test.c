@@ -55,6 +55,7 @@ struct row {
 	enum rc			rc;
 	enum rewrite_syntax	syntax;
 	const char		*why;
+	enum http_coding	coding;		/* to be undone first */
 };
 
 static void
@@ -63,15 +64,17 @@ check(const struct row *row, const struct http_head *head,
 {
 	struct relay *relay = relay_selecting(row->selects);
 	const struct relay_route *route = &relay->routes[0];
+	enum http_coding coding = HTTP_CODING_BR;
 	enum rewrite_syntax syntax;
 	const char *why;
 	enum rc rc;
 
 	rc = body_syntax_judge(head, f, route->request, route->n_request, LIMIT,
-	    &syntax, &why);
-	if (rc != row->rc || syntax != row->syntax || strcmp(why, row->why) != 0)
-		fail_msg("%s%s: %s, %d, %s", row->selects, row->head, rc_name(rc),
-		    (int)syntax, why);
+	    &syntax, &coding, &why);
+	if (rc != row->rc || syntax != row->syntax || coding != row->coding ||
+	    strcmp(why, row->why) != 0)
+		fail_msg("%s%s: %s, %d, %s, %s", row->selects, row->head, rc_name(rc),
+		    (int)syntax, http_coding_name(coding), why);
 	relay_unref(&relay);
 }
 
@@ -108,9 +111,12 @@ check_response(const struct row *row, const char *status)
 	buffer_fini(&text);
 }
 
-#define READ(selects, head, syntax)	{ selects, head, RC_OK, syntax, "" }
+#define CODED(selects, head, syntax, coding)				\
+	{ selects, head, RC_OK, syntax, "", coding }
+#define READ(selects, head, syntax)					\
+	CODED(selects, head, syntax, HTTP_CODING_IDENTITY)
 #define NOT(selects, head, why)						\
-	{ selects, head, RC_UNSUPPORTED, REWRITE_NONE, why }
+	{ selects, head, RC_UNSUPPORTED, REWRITE_NONE, why, HTTP_CODING_IDENTITY }
 
 static const struct row rows[] = {
 	/* nothing is chosen in a body, whatever it is */
@@ -165,17 +171,31 @@ static const struct row rows[] = {
 	/* codings */
 	READ("j", JSON "Content-Encoding: identity\r\n" LENGTH, REWRITE_JSON),
 	READ("j", JSON "Content-Encoding: Identity\r\n" LENGTH, REWRITE_JSON),
-	NOT("j", JSON "Content-Encoding: gzip\r\n" LENGTH, CODING),
+	CODED("j", JSON "Content-Encoding: gzip\r\n" LENGTH, REWRITE_JSON,
+	    HTTP_CODING_GZIP),
+	CODED("j", JSON "Content-Encoding: Deflate\r\n" LENGTH, REWRITE_JSON,
+	    HTTP_CODING_DEFLATE),
+	CODED("f", FORM "Content-Encoding: br\r\n" LENGTH, REWRITE_FORM,
+	    HTTP_CODING_BR),
+	CODED("jf", FORM "Content-Encoding: zstd\r\nTransfer-Encoding: chunked\r\n",
+	    REWRITE_FORM, HTTP_CODING_ZSTD),
+	NOT("j", JSON "Content-Encoding: compress\r\n" LENGTH, CODING),
+	NOT("j", JSON "Content-Encoding: gzip, br\r\n" LENGTH, CODING),
+	NOT("j", JSON "Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n" LENGTH,
+	    CODING),
+	NOT("f", JSON "Content-Encoding: gzip\r\n" LENGTH, FOREIGN),
 	NOT("j", JSON "Content-Encoding: \r\n" LENGTH, CODING),
 	NOT("j", JSON "Content-Encoding: identity, gzip\r\n" LENGTH, CODING),
 	NOT("j", JSON "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"
 	    LENGTH, CODING),
-	NOT("f", FORM "Content-Encoding: br\r\n" LENGTH, CODING),
 	/* lengths: those that are known before; the way to read it is told too */
 	READ("j", JSON "Content-Length: 100\r\n", REWRITE_JSON),
-	{ "j", JSON "Content-Length: 101\r\n", RC_LIMIT, REWRITE_JSON, LONG },
+	{ "j", JSON "Content-Length: 101\r\n", RC_LIMIT, REWRITE_JSON, LONG,
+	    HTTP_CODING_IDENTITY },
+	{ "j", JSON "Content-Encoding: br\r\nContent-Length: 101\r\n", RC_LIMIT,
+	    REWRITE_JSON, LONG, HTTP_CODING_BR },
 	{ "f", FORM "Content-Length: 9223372036854775807\r\n", RC_LIMIT,
-	    REWRITE_FORM, LONG },
+	    REWRITE_FORM, LONG, HTTP_CODING_IDENTITY },
 	NOT("f", JSON "Content-Length: 101\r\n", FOREIGN),
 };
 

@@ -35,9 +35,15 @@ static const struct {
 	{ ERROR_HTTP_VERSION_NOT_SUPPORTED, "http-version-not-supported", 505, false },
 	{ ERROR_CLIENT_TIMEOUT, "client-timeout", 408, false },
 	{ ERROR_UNAUTHORIZED, "unauthorized", 401, false },
+	{ ERROR_PROXY_AUTHENTICATION, "proxy-authentication-required", 407, false },
+	{ ERROR_FORBIDDEN_DESTINATION, "forbidden-destination", 403, false },
+	{ ERROR_FORBIDDEN_IP, "forbidden-ip-error", 403, false },
+	{ ERROR_FORBIDDEN, "forbidden", 403, false },
 	{ ERROR_DECRYPT_FORBIDDEN, "decrypt/forbidden", 403, false },
 	{ ERROR_RELAY_NOT_FOUND, "relay-not-found", 404, false },
+	{ ERROR_RESOURCE_NOT_FOUND, "resource-not-found", 404, false },
 	{ ERROR_METHOD_NOT_ALLOWED, "method-not-allowed", 405, false },
+	{ ERROR_CONFLICT, "conflict", 409, false },
 	{ ERROR_MISDIRECTED_REQUEST, "misdirected-request", 421, false },
 	{ ERROR_DECRYPTION, "decryption-error", 422, false },
 	{ ERROR_RATE_LIMITED, "rate-limited", 429, true },
@@ -69,7 +75,9 @@ answer_begin(struct answer *a, enum error_code code, const char *detail,
 
 	buffer_init(&a->out, 0, false);
 	http_head_init(&a->head);
-	error_answer_write(&a->out, code, detail, CTX, close, head_only);
+	error_answer_put(&a->out, &(struct error_answer){ .code = code,
+	    .detail = detail, .ctx = CTX, .close = close,
+	    .head_only = head_only });
 	assert_int_equal(http_head_response(&a->head, buffer_data(&a->out),
 	    buffer_len(&a->out), &limits), RC_OK);
 	assert_int_equal(http_framing_response(&a->head, HTTP_GET, &a->framing),
@@ -191,6 +199,37 @@ test_allow(void **state)
 	answer_end(&a);
 }
 
+/* What the key API says besides: its own Allow, and that scripts may read it. */
+static void
+test_of_the_key_api(void **state)
+{
+	const struct error_answer refusal = {
+		.code = ERROR_METHOD_NOT_ALLOWED,
+		.detail = "x",
+		.ctx = CTX,
+		.allow = "POST, OPTIONS",
+		.cors = true,
+	};
+	struct http_limits limits = HTTP_LIMITS_DEFAULT;
+	const struct http_field *f;
+	struct http_head head;
+	struct buffer out;
+
+	(void)state;
+	buffer_init(&out, 0, false);
+	http_head_init(&head);
+	error_answer_put(&out, &refusal);
+	assert_int_equal(http_head_response(&head, buffer_data(&out),
+	    buffer_len(&out), &limits), RC_OK);
+	f = http_head_field_named(&head, "Allow");
+	assert_true(f != NULL && span_eq_str(f->value, "POST, OPTIONS"));
+	f = http_head_field_named(&head, "Access-Control-Allow-Origin");
+	assert_true(f != NULL && span_eq_str(f->value, "*"));
+	assert_null(http_head_field_named(&head, "Connection"));
+	http_head_fini(&head);
+	buffer_fini(&out);
+}
+
 int
 main(void)
 {
@@ -199,6 +238,7 @@ main(void)
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_head_only),
 		cmocka_unit_test(test_allow),
+		cmocka_unit_test(test_of_the_key_api),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -114,7 +114,11 @@ struct row {
 static void
 flags_of(const struct judgement *j, char out[128])
 {
-	(void)snprintf(out, 128, "%s%s%s%s%.*s", j->head_work ? "head " : "",
+	bool coded = j->coding != HTTP_CODING_IDENTITY;
+
+	(void)snprintf(out, 128, "%s%s%s%s%s%s%.*s",
+	    coded ? http_coding_name(j->coding) : "", coded ? " " : "",
+	    j->head_work ? "head " : "",
 	    j->expects ? "expects " : "", j->wants_trailers ? "trailers " : "",
 	    j->upgrade.len != 0 ? "upgrade " : "", (int)j->upgrade.len,
 	    j->upgrade.len != 0 ? j->upgrade.p : "");
@@ -180,6 +184,7 @@ check(struct shelf *shelf, const struct row *row)
 #define FORM		"Content-Type: application/x-www-form-urlencoded\r\n"
 #define LENGTH		"Content-Length: 10\r\n"
 #define CHUNKED		"Transfer-Encoding: chunked\r\n"
+#define CODING		"the body's content coding cannot be undone here"
 
 /* ---- the message alone ---- */
 
@@ -226,6 +231,8 @@ static const struct row broken[] = {
 	REFUSED(GET("/") "Host: plain.test:99999\r\n", ERROR_BAD_REQUEST,
 	    "Host is no host name"),
 	REFUSED(GET("http://shop.test/") PLAIN, ERROR_BAD_REQUEST,
+	    "Host and the target's authority differ"),
+	REFUSED("OPTIONS https://shop.test HTTP/1.1\r\n" PLAIN, ERROR_BAD_REQUEST,
 	    "Host and the target's authority differ"),
 	REFUSED("GET http://shop.test/ HTTP/1.0\r\n" PLAIN, ERROR_BAD_REQUEST,
 	    "Host and the target's authority differ"),
@@ -395,9 +402,16 @@ test_work(void **state)
 		    ERROR_UNSUPPORTED_CONTENT_TYPE, FOREIGN),
 		REFUSED(POST("/both") SHOP FORM LENGTH,
 		    ERROR_UNSUPPORTED_CONTENT_TYPE, FOREIGN),
-		REFUSED(POST("/pay") SHOP JSON LENGTH "Content-Encoding: gzip\r\n",
-		    ERROR_UNSUPPORTED_CONTENT_TYPE,
-		    "the body's content coding cannot be undone here"),
+		REFUSED(POST("/pay") SHOP JSON LENGTH "Content-Encoding: compress\r\n",
+		    ERROR_UNSUPPORTED_CONTENT_TYPE, CODING),
+		REFUSED(POST("/pay") SHOP JSON LENGTH "Content-Encoding: gzip, br\r\n",
+		    ERROR_UNSUPPORTED_CONTENT_TYPE, CODING),
+		GOES(POST("/pay") SHOP JSON LENGTH "Content-Encoding: gzip\r\n",
+		    "shop.test", "/pay", REWRITE_JSON, "gzip "),
+		GOES(POST("/pay") SHOP JSON CHUNKED "Content-Encoding: zstd\r\n",
+		    "shop.test", "/pay", REWRITE_JSON, "zstd "),
+		GOES(GET("/report/1") SHOP JSON LENGTH "Content-Encoding: gzip\r\n",
+		    "shop.test", "/report/*", REWRITE_NONE, ""),
 		GOES(POST("/pay") SHOP JSON "Content-Length: 100\r\n", "shop.test",
 		    "/pay", REWRITE_JSON, ""),
 		REFUSED(POST("/pay") SHOP JSON "Content-Length: 101\r\n",
@@ -414,6 +428,12 @@ test_work(void **state)
 		    REWRITE_JSON, ""),
 		GOES(POST("/pay") LENIENT FORM LENGTH, "lenient.test", "/pay",
 		    REWRITE_NONE, ""),
+		GOES(POST("/pay") LENIENT JSON LENGTH "Content-Encoding: exi\r\n",
+		    "lenient.test", "/pay", REWRITE_NONE, ""),
+		GOES(POST("/pay") LENIENT JSON LENGTH "Content-Encoding: br\r\n",
+		    "lenient.test", "/pay", REWRITE_JSON, "br "),
+		GOES(POST("/pay") LENIENT FORM LENGTH "Content-Encoding: br\r\n",
+		    "lenient.test", "/pay", REWRITE_NONE, ""),
 		REFUSED(POST("/pay") LENIENT JSON "Content-Length: 11\r\n",
 		    ERROR_PAYLOAD_TOO_LARGE, LONG),
 		GOES(POST("/both") LENIENT FORM LENGTH, "lenient.test", "/both",

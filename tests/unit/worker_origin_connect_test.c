@@ -275,6 +275,94 @@ test_ipv6(void **state)
 	}
 }
 
+/* ---- egress ---- */
+
+/* Addresses that are not public are not even contacted, and that is told,
+ * unless it is ourselves. */
+static void
+test_public_only(void **state)
+{
+	static const struct {
+		const char		*name, *ips;
+		enum origin_fault	fault;
+		const char		*why;
+	} cases[] = {
+		{ "n1.test", "127.0.0.2", ORIGIN_FORBIDDEN, "loopback" },
+		{ "n2.test", "10.0.0.1", ORIGIN_FORBIDDEN, "private" },
+		{ "n3.test", "169.254.169.254", ORIGIN_FORBIDDEN, "link-local" },
+		{ "n4.test", "100.64.0.1", ORIGIN_FORBIDDEN, "shared" },
+		{ "n5.test", "192.168.1.1 127.0.0.2", ORIGIN_FORBIDDEN, NULL },
+		{ "n6.test", "127.0.0.9 127.0.0.2", ORIGIN_LOOP, NULL },
+		{ "n7.test", "127.0.0.2 127.0.0.9", ORIGIN_LOOP, NULL },
+		{ "n8.test", "fd00::1", ORIGIN_FORBIDDEN, NULL },
+		{ "n9.test", "::ffff:127.0.0.2", ORIGIN_FORBIDDEN, NULL },
+		{ "n10.test", "64:ff9b::7f00:2", ORIGIN_FORBIDDEN, NULL },
+	};
+	static struct conf_listen listens[1];
+	struct fixture *f = *state;
+	struct dest d;
+	struct ask a;
+	char own[32];
+	int n_fds;
+
+	(void)snprintf(own, sizeof(own), "127.0.0.9:%u", f->lab.port);
+	listens[0].address = own;
+	f->lab.conf.listens = listens;
+	f->lab.conf.n_listens = 1;
+	origin_self_free(&f->self);
+	f->to.self = f->self = origin_self_new(&f->lab.conf);
+	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
+	f->to.public_only = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		lab_name(&f->lab, cases[i].name, cases[i].ips);
+		f->to.host = cases[i].name;
+		n_fds = fd_count();
+		a = ask(f);
+		if (a.fault != cases[i].fault || a.its_own || (cases[i].why != NULL &&
+		    strstr(a.why, cases[i].why) == NULL))
+			fail_msg("%s: fault %d: %s", cases[i].ips, (int)a.fault,
+			    a.why);
+		assert_in_range(fd_count(), n_fds, n_fds + 1);
+	}
+	assert_int_equal(d.n_accepted, 0);
+	f->to.public_only = false;
+	f->to.host = "a.test";
+	lab_name(&f->lab, "a.test", "127.0.0.2");
+	a = ask(f);
+	assert_int_equal(a.fault, ORIGIN_OK);
+	net_stream_close(&a.stream);
+	dest_stop(&d);
+}
+
+/* No TLS: who is connected has won. */
+static void
+test_plain(void **state)
+{
+	struct fixture *f = *state;
+	struct dest one, two;
+	struct ask a;
+
+	f->to.ctx = NULL;
+	lab_name(&f->lab, "a.test", "127.0.0.2 127.0.0.3");
+	dest_start(&one, &f->lab, "127.0.0.2", DEST_NONE);
+	dest_start(&two, &f->lab, "127.0.0.3", DEST_MUTE);
+	a = ask(f);
+	assert_int_equal(a.fault, ORIGIN_OK);
+	assert_null(net_stream_ssl(a.stream));
+	assert_int_equal(two.n_accepted, 1);
+	net_stream_close(&a.stream);
+	dest_stop(&two);
+	dest_start(&two, &f->lab, "127.0.0.3", DEST_NONE);
+	a = ask(f);
+	assert_int_equal(a.fault, ORIGIN_REFUSED);
+	assert_true(a.its_own);
+	f->to.public_only = true;
+	a = ask(f);
+	assert_int_equal(a.fault, ORIGIN_FORBIDDEN);
+	dest_stop(&one);
+	dest_stop(&two);
+}
+
 /* A connected address has its time to shake hands: the next one is not even
  * contacted. */
 static void
@@ -427,6 +515,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_races),
 		cmocka_unit_test_setup_teardown(test_ipv6, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_public_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_connected_holds_the_others_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_losers_are_closed, setup,

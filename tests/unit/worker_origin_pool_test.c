@@ -18,150 +18,40 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "tests/unit/test_loop.h"
-#include "tests/unit/worker_origin.h"
+#include "tests/unit/worker_origin_pool.h"
 #include "worker/origin_group.h"
-#include "worker/origin_pool.h"
 
 #define MANY	50
-
-struct ask {
-	struct origin_pool	*pool;
-	uint64_t		id;
-	bool			ended;
-	size_t			*count;		/* NULL, or: asks that ended */
-	enum origin_fault	fault;
-	char			why[160];
-	struct origin_conn	*conn;		/* owned */
-	uint64_t		also_cancel;	/* in the callback; 0: none */
-};
-
-static void
-on_ready(void *arg, enum origin_fault fault, const char *why,
-    struct origin_conn *c)
-{
-	static const struct net_stream_ops none;
-	struct ask *a = arg;
-
-	assert_false(a->ended);
-	assert_int_equal(fault == ORIGIN_OK, c != NULL);
-	a->ended = true;
-	a->fault = fault;
-	(void)snprintf(a->why, sizeof(a->why), "%s", why);
-	a->conn = c;
-	if (c != NULL)
-		net_stream_set_ops(c->stream, &none, NULL);
-	if (a->count != NULL)
-		(*a->count)++;
-	if (a->also_cancel != 0)
-		origin_cancel(a->pool, a->also_cancel);
-}
-
-struct fixture {
-	struct lab		lab;
-	struct certs_verify	*verify;
-	struct origin_pool	*pool;
-	struct relay		relay;		/* a.test, as a good one */
-	char			host[16], name[16];
-};
-
-static int
-setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	char why[160];
-
-	assert_non_null(f);
-	lab_start(&f->lab);
-	assert_int_equal(certs_verify_new(f->lab.ca->cert_pem, &f->verify, why,
-	    sizeof(why)), RC_OK);
-	f->pool = origin_pool_new(f->lab.loop, &f->lab.conf, f->verify,
-	    f->lab.dns);
-	strcpy(f->host, "a.test");
-	strcpy(f->name, "a.test");
-	f->relay = (struct relay){
-		.magic = RELAY_MAGIC,
-		.host = f->host,
-		.port = f->lab.port,
-		.server_name = f->name,
-	};
-	lab_name(&f->lab, "a.test", "127.0.0.2");
-	*state = f;
-	return (0);
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	origin_pool_free(&f->pool);
-	assert_null(f->pool);
-	certs_verify_free(&f->verify);
-	lab_stop(&f->lab);
-	free(f);
-	return (0);
-}
-
-static void
-ask_start(struct fixture *f, struct ask *a, const struct relay *r, bool fresh)
-{
-	memset(a, 0, sizeof(*a));
-	a->pool = f->pool;
-	a->id = origin_take(f->pool, r, fresh, on_ready, a);
-	assert_int_not_equal(a->id, 0);
-	assert_false(a->ended);		/* nothing before it returns */
-}
-
-static struct ask
-ask(struct fixture *f, const struct relay *r, bool fresh)
-{
-	struct ask a;
-
-	ask_start(f, &a, r, fresh);
-	loop_until(f->lab.loop, &a.ended);
-	return (a);
-}
-
-/* A connection, or the test fails. */
-static struct origin_conn *
-take(struct fixture *f, const struct relay *r)
-{
-	struct ask a = ask(f, r, false);
-
-	if (a.fault != ORIGIN_OK)
-		fail_msg("%s", a.why);
-	return (a.conn);
-}
 
 /* ---- reuse ---- */
 
 static void
 test_reuse(void **state)
 {
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 	struct origin_conn *c;
 	struct net_stream *stream;
 	struct dest d;
-	struct ask a;
+	struct pool_ask a;
 
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
-	c = take(f, &f->relay);
+	c = pool_take(f, &f->relay);
 	assert_false(c->reused);
 	stream = c->stream;
 	origin_give(&c);
 	assert_null(c);
-	c = take(f, &f->relay);
+	c = pool_take(f, &f->relay);
 	assert_true(c->reused);
 	assert_ptr_equal(c->stream, stream);
 	assert_int_equal(d.n_accepted, 1);
 	origin_give(&c);
-	a = ask(f, &f->relay, true);		/* fresh */
+	a = pool_ask(f, &f->relay, true);		/* fresh */
 	assert_int_equal(a.fault, ORIGIN_OK);
 	assert_false(a.conn->reused);
 	assert_int_equal(d.n_accepted, 2);
 	origin_drop(&a.conn);
 	loop_until_count(f->lab.loop, &d.n_ended, 1);
-	c = take(f, &f->relay);			/* the idle one is still there */
+	c = pool_take(f, &f->relay);			/* the idle one is still there */
 	assert_int_equal(d.n_accepted, 2);
 	/* Not with something unsent. */
 	assert_int_equal(net_stream_write(c->stream, "x", 1), RC_OK);
@@ -174,8 +64,8 @@ test_reuse(void **state)
 static void
 test_many_are_reused(void **state)
 {
-	struct fixture *f = *state;
-	struct ask asks[MANY];
+	struct pool_bench *f = *state;
+	struct pool_ask asks[MANY];
 	size_t count = 0;
 	struct dest d;
 
@@ -184,7 +74,7 @@ test_many_are_reused(void **state)
 	for (int round = 0; round < 3; round++) {
 		count = 0;
 		for (size_t i = 0; i < MANY; i++) {
-			ask_start(f, &asks[i], &f->relay, false);
+			pool_ask_start(f, &asks[i], &f->relay, false);
 			asks[i].count = &count;
 		}
 		loop_until_count(f->lab.loop, &count, MANY);
@@ -205,13 +95,13 @@ test_many_are_reused(void **state)
 static void
 test_idle_that_ended(void **state)
 {
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 	struct origin_conn *c;
 	struct dest d;
 
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
 	for (int turn = 0; turn < 6; turn++) {
-		c = take(f, &f->relay);
+		c = pool_take(f, &f->relay);
 		assert_false(c->reused);
 		origin_give(&c);
 		if (turn % 2 == 0)
@@ -231,142 +121,62 @@ test_idle_that_ended(void **state)
 static void
 test_idle_times_out(void **state)
 {
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 	struct origin_conn *c;
 	struct dest d;
 
 	f->lab.conf.origin_idle_ms = 1;
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
-	c = take(f, &f->relay);
+	c = pool_take(f, &f->relay);
 	origin_give(&c);
 	loop_until_count(f->lab.loop, &d.n_ended, 1);
 	dest_stop(&d);
 }
 
-/* ---- identity ---- */
-
-static void
-test_identities(void **state)
-{
-	struct fixture *f = *state;
-	struct relay other[5];
-	char *pem[2];
-	struct origin_conn *c;
-	struct dest d;
-	char b[] = "b.test";
-
-	lab_name(&f->lab, "b.test", "127.0.0.2");
-	pem[0] = xstrdup(f->lab.ca->cert_pem.p);
-	pem[1] = xstrdup(f->lab.other_ca->cert_pem.p);
-	for (size_t i = 0; i < 5; i++)
-		other[i] = f->relay;
-	other[0].host = b;
-	other[1].server_name = b;
-	other[2].min_tls_13 = true;
-	other[3].ca = pem[0];
-	other[4].ca = pem[1];
-	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
-	c = take(f, &f->relay);
-	origin_give(&c);
-	for (size_t i = 0; i < 5; i++) {
-		c = take(f, &other[i]);
-		if (c->reused || d.n_accepted != i + 2)
-			fail_msg("relay %zu shares a connection", i);
-		origin_give(&c);
-	}
-	/* And each finds its own again, also by another copy of the text. */
-	other[3].ca = xstrdup(pem[0]);
-	for (size_t i = 0; i < 5; i++) {
-		c = take(f, &other[i]);
-		if (!c->reused)
-			fail_msg("relay %zu lost its connection", i);
-		origin_give(&c);
-	}
-	assert_int_equal(d.n_accepted, 6);
-	free(other[3].ca);
-	free(pem[0]);
-	free(pem[1]);
-	dest_stop(&d);
-}
-
-static void
-test_trust(void **state)
-{
-	char broken[] = "-----BEGIN CERTIFICATE-----\nAAAA\n"
-	    "-----END CERTIFICATE-----\n";
-	struct fixture *f = *state;
-	struct relay r = f->relay;
-	struct dest d;
-	struct ask a;
-
-	dest_start(&d, &f->lab, "127.0.0.2", DEST_WRONG);
-	a = ask(f, &r, false);
-	assert_int_equal(a.fault, ORIGIN_TLS);
-	r.ca = xstrdup(f->lab.other_ca->cert_pem.p);
-	a = ask(f, &r, false);
-	assert_int_equal(a.fault, ORIGIN_OK);
-	origin_drop(&a.conn);
-	free(r.ca);
-	r.ca = broken;
-	for (int i = 0; i < 2; i++) {
-		a = ask(f, &r, false);
-		assert_int_equal(a.fault, ORIGIN_TLS);
-		assert_true(a.why[0] != '\0');
-	}
-	dest_stop(&d);
-	dest_start(&d, &f->lab, "127.0.0.2", DEST_TLS_12);
-	a = ask(f, &f->relay, true);
-	assert_int_equal(a.fault, ORIGIN_OK);
-	origin_drop(&a.conn);
-	r = f->relay;
-	r.min_tls_13 = true;
-	a = ask(f, &r, false);
-	assert_int_equal(a.fault, ORIGIN_TLS);
-	dest_stop(&d);
-}
+/* ---- identities ---- */
 
 /* More identities than are remembered: those in use stay, of the others the
  * ones used last. */
 static void
 test_eviction(void **state)
 {
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 	struct relay r = f->relay, used = f->relay, taken = f->relay;
 	struct origin_conn *c, *held;
 	char b[] = "b.test", host[32];
 	struct dest d;
-	struct ask a;
+	struct pool_ask a;
 
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
 	lab_name(&f->lab, "b.test", "127.0.0.2");
 	taken.server_name = b;
-	held = take(f, &taken);
+	held = pool_take(f, &taken);
 	used.host = b;
-	c = take(f, &f->relay);
+	c = pool_take(f, &f->relay);
 	origin_give(&c);
-	c = take(f, &used);
+	c = pool_take(f, &used);
 	origin_give(&c);
 	r.host = host;
 	for (unsigned i = 0; i < ORIGIN_GROUPS_MAX; i++) {
 		(void)snprintf(host, sizeof(host), "h%u.test", i);
-		ask_start(f, &a, &r, false);
+		pool_ask_start(f, &a, &r, false);
 		origin_cancel(f->pool, a.id);
 		if (i % 1000 == 0) {
-			c = take(f, &used);
+			c = pool_take(f, &used);
 			assert_true(c->reused);
 			origin_give(&c);
 		}
 	}
 	loop_until_count(f->lab.loop, &d.n_ended, 1);
 	assert_int_equal(d.n_accepted, 3);
-	c = take(f, &used);
+	c = pool_take(f, &used);
 	assert_true(c->reused);
 	origin_give(&c);
 	origin_give(&held);
-	c = take(f, &taken);
+	c = pool_take(f, &taken);
 	assert_true(c->reused);
 	origin_drop(&c);
-	c = take(f, &f->relay);			/* the forgotten one */
+	c = pool_take(f, &f->relay);			/* the forgotten one */
 	assert_false(c->reused);
 	origin_drop(&c);
 	dest_stop(&d);
@@ -375,14 +185,14 @@ test_eviction(void **state)
 /* ---- circuit ---- */
 
 static void
-fail_times(struct fixture *f, unsigned times, enum origin_fault fault)
+fail_times(struct pool_bench *f, unsigned times, enum origin_fault fault)
 {
 	for (unsigned i = 0; i < times; i++)
-		assert_int_equal(ask(f, &f->relay, false).fault, fault);
+		assert_int_equal(pool_ask(f, &f->relay, false).fault, fault);
 }
 
 static void
-wait_out(struct fixture *f)
+wait_out(struct pool_bench *f)
 {
 	uint64_t end_ms = clock_mono_ms() + f->lab.conf.origin_fail_ms;
 
@@ -393,60 +203,60 @@ wait_out(struct fixture *f)
 static void
 test_circuit(void **state)
 {
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 	struct origin_conn *idle;
-	struct ask a, b;
+	struct pool_ask a, b;
 	struct dest d;
 
 	f->lab.conf.origin_max_fails = 3;
 	f->lab.conf.origin_fail_ms = 700;
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
-	idle = take(f, &f->relay);
+	idle = pool_take(f, &f->relay);
 	origin_give(&idle);
-	a = ask(f, &f->relay, true);
+	a = pool_ask(f, &f->relay, true);
 	/* The listener goes, its connections stay. */
 	event_free(d.ev);
 	d.ev = NULL;
 	assert_int_equal(close(d.fd), 0);
 	d.fd = -1;
 	for (int i = 0; i < 3; i++) {
-		b = ask(f, &f->relay, true);
+		b = pool_ask(f, &f->relay, true);
 		assert_int_equal(b.fault, ORIGIN_REFUSED);
 		assert_string_not_equal(b.why, "circuit open");
 	}
-	b = ask(f, &f->relay, true);
+	b = pool_ask(f, &f->relay, true);
 	assert_int_equal(b.fault, ORIGIN_REFUSED);
 	assert_string_equal(b.why, "circuit open");
 	/* Idle ones are used meanwhile; a dead one is not waited for. */
-	b = ask(f, &f->relay, false);
+	b = pool_ask(f, &f->relay, false);
 	assert_int_equal(b.fault, ORIGIN_OK);
 	origin_drop(&b.conn);
 	origin_give(&a.conn);
-	ask_start(f, &b, &f->relay, false);
+	pool_ask_start(f, &b, &f->relay, false);
 	dest_cut(&d);
 	loop_until(f->lab.loop, &b.ended);
 	if (b.conn != NULL) {		/* told before it was seen to end */
 		origin_drop(&b.conn);
-		b = ask(f, &f->relay, false);
+		b = pool_ask(f, &f->relay, false);
 	}
 	assert_string_equal(b.why, "circuit open");
 	/* One tries; it fails, and the others go on being refused. */
 	wait_out(f);
-	ask_start(f, &a, &f->relay, false);
-	b = ask(f, &f->relay, false);
+	pool_ask_start(f, &a, &f->relay, false);
+	b = pool_ask(f, &f->relay, false);
 	assert_string_equal(b.why, "circuit open");
 	loop_until(f->lab.loop, &a.ended);
 	assert_string_not_equal(a.why, "circuit open");
-	assert_string_equal(ask(f, &f->relay, false).why, "circuit open");
+	assert_string_equal(pool_ask(f, &f->relay, false).why, "circuit open");
 	dest_stop(&d);
 	/* It comes back. */
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
-	assert_string_equal(ask(f, &f->relay, false).why, "circuit open");
+	assert_string_equal(pool_ask(f, &f->relay, false).why, "circuit open");
 	wait_out(f);
-	a = ask(f, &f->relay, false);
+	a = pool_ask(f, &f->relay, false);
 	assert_int_equal(a.fault, ORIGIN_OK);
 	origin_drop(&a.conn);
-	a = ask(f, &f->relay, true);
+	a = pool_ask(f, &f->relay, true);
 	assert_int_equal(a.fault, ORIGIN_OK);
 	origin_drop(&a.conn);
 	dest_stop(&d);
@@ -456,22 +266,22 @@ test_circuit(void **state)
 static void
 test_trial_is_cancelled(void **state)
 {
-	struct fixture *f = *state;
-	struct ask a, b;
+	struct pool_bench *f = *state;
+	struct pool_ask a, b;
 	struct dest d;
 
 	f->lab.conf.origin_max_fails = 1;
 	f->lab.conf.origin_fail_ms = 300;
 	fail_times(f, 1, ORIGIN_REFUSED);
-	assert_string_equal(ask(f, &f->relay, false).why, "circuit open");
+	assert_string_equal(pool_ask(f, &f->relay, false).why, "circuit open");
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
 	wait_out(f);
-	ask_start(f, &a, &f->relay, false);
-	ask_start(f, &b, &f->relay, false);
+	pool_ask_start(f, &a, &f->relay, false);
+	pool_ask_start(f, &b, &f->relay, false);
 	origin_cancel(f->pool, a.id);
 	loop_until(f->lab.loop, &b.ended);
 	assert_string_equal(b.why, "circuit open");
-	b = ask(f, &f->relay, false);
+	b = pool_ask(f, &f->relay, false);
 	assert_int_equal(b.fault, ORIGIN_OK);
 	assert_false(a.ended);
 	origin_drop(&b.conn);
@@ -492,7 +302,7 @@ test_what_opens_it(void **state)
 		{ DEST_SILENT, ORIGIN_TIMEOUT },
 	};
 	char gone[] = "gone.test", silent[] = "silent.test", name[16];
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 	struct conf_listen listens[1];
 	struct relay r = f->relay;
 	struct dest d;
@@ -506,7 +316,7 @@ test_what_opens_it(void **state)
 		f->relay.server_name = name;
 		dest_start(&d, &f->lab, "127.0.0.2", opens[i].kind);
 		fail_times(f, 2, opens[i].fault);
-		assert_string_equal(ask(f, &f->relay, false).why,
+		assert_string_equal(pool_ask(f, &f->relay, false).why,
 		    "circuit open");
 		dest_stop(&d);
 	}
@@ -531,11 +341,11 @@ test_what_opens_it(void **state)
 static void
 test_circuit_off(void **state)
 {
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 
 	f->lab.conf.origin_max_fails = 0;
 	for (int i = 0; i < 10; i++)
-		assert_string_not_equal(ask(f, &f->relay, false).why,
+		assert_string_not_equal(pool_ask(f, &f->relay, false).why,
 		    "circuit open");
 }
 
@@ -551,7 +361,7 @@ enum wait_kind {
 };
 
 static void
-wait_start(struct fixture *f, struct dest *d, struct ask *a, enum wait_kind kind)
+wait_start(struct pool_bench *f, struct dest *d, struct pool_ask *a, enum wait_kind kind)
 {
 	static const enum dest_kind dests[WAIT_KINDS] = {
 		[WAIT_NAME] = DEST_NONE, [WAIT_CONNECT] = DEST_SILENT,
@@ -567,14 +377,14 @@ wait_start(struct fixture *f, struct dest *d, struct ask *a, enum wait_kind kind
 		lab_name(&f->lab, silent, NULL);
 		r.host = silent;
 	} else if (kind == WAIT_IDLE) {
-		c = take(f, &r);
+		c = pool_take(f, &r);
 		origin_give(&c);
 	} else if (kind == WAIT_FAULT) {
 		f->lab.conf.origin_max_fails = 1;
 		r.server_name = f->host;
-		assert_int_equal(ask(f, &r, false).fault, ORIGIN_REFUSED);
+		assert_int_equal(pool_ask(f, &r, false).fault, ORIGIN_REFUSED);
 	}
-	ask_start(f, a, &r, false);
+	pool_ask_start(f, a, &r, false);
 	if (kind == WAIT_CONNECT)
 		loop_for_ms(f->lab.loop, 10);
 	else if (kind == WAIT_HANDSHAKE)
@@ -586,12 +396,12 @@ test_cancel_in_every_state(void **state)
 {
 	(void)state;
 	for (int kind = 0; kind < WAIT_KINDS; kind++) {
-		struct fixture *f;
+		struct pool_bench *f;
 		struct dest d;
-		struct ask a;
+		struct pool_ask a;
 		void *s;
 
-		(void)setup(&s);
+		(void)pool_bench_setup(&s);
 		f = s;
 		wait_start(f, &d, &a, (enum wait_kind)kind);
 		origin_cancel(f->pool, a.id);
@@ -601,14 +411,14 @@ test_cancel_in_every_state(void **state)
 		loop_for_ms(f->lab.loop, 20);
 		assert_false(a.ended);
 		if (kind == WAIT_IDLE) {	/* it is idle again */
-			struct origin_conn *c = take(f, &f->relay);
+			struct origin_conn *c = pool_take(f, &f->relay);
 
 			assert_true(c->reused);
 			assert_int_equal(d.n_accepted, 1);
 			origin_drop(&c);
 		}
 		dest_stop(&d);
-		(void)teardown(&s);
+		(void)pool_bench_teardown(&s);
 	}
 }
 
@@ -617,19 +427,19 @@ test_free_in_every_state(void **state)
 {
 	(void)state;
 	for (int kind = 0; kind < WAIT_KINDS; kind++) {
-		struct fixture *f;
+		struct pool_bench *f;
 		struct dest d;
-		struct ask a;
+		struct pool_ask a;
 		void *s;
 
-		(void)setup(&s);
+		(void)pool_bench_setup(&s);
 		f = s;
 		wait_start(f, &d, &a, (enum wait_kind)kind);
 		origin_pool_free(&f->pool);
 		loop_for_ms(f->lab.loop, 20);
 		assert_false(a.ended);
 		dest_stop(&d);
-		(void)teardown(&s);
+		(void)pool_bench_teardown(&s);
 	}
 }
 
@@ -637,14 +447,14 @@ test_free_in_every_state(void **state)
 static void
 test_cancel_in_callback(void **state)
 {
-	struct fixture *f = *state;
-	struct ask a, b;
+	struct pool_bench *f = *state;
+	struct pool_ask a, b;
 	struct dest d;
 
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
 	for (int idle = 0; idle < 2; idle++) {
-		ask_start(f, &a, &f->relay, idle == 0);
-		ask_start(f, &b, &f->relay, idle == 0);
+		pool_ask_start(f, &a, &f->relay, idle == 0);
+		pool_ask_start(f, &b, &f->relay, idle == 0);
 		a.also_cancel = b.id;
 		b.also_cancel = a.id;
 		while (!a.ended && !b.ended)
@@ -664,19 +474,19 @@ test_cancel_in_callback(void **state)
 static void
 test_nothing_stays_open(void **state)
 {
-	struct fixture *f = *state;
+	struct pool_bench *f = *state;
 	struct origin_conn *c;
-	struct ask a;
+	struct pool_ask a;
 	struct dest d;
 	int n_fds;
 
 	dest_start(&d, &f->lab, "127.0.0.2", DEST_GOOD);
-	c = take(f, &f->relay);			/* c-ares has its socket now */
+	c = pool_take(f, &f->relay);			/* c-ares has its socket now */
 	origin_drop(&c);
 	loop_until_count(f->lab.loop, &d.n_ended, 1);
 	n_fds = fd_count();
 	for (size_t i = 0; i < 200; i++) {
-		ask_start(f, &a, &f->relay, true);
+		pool_ask_start(f, &a, &f->relay, true);
 		if (i % 2 == 0) {
 			for (size_t turn = 0; turn < i % 20; turn++)
 				loop_turn(f->lab.loop, false);
@@ -693,28 +503,24 @@ test_nothing_stays_open(void **state)
 	dest_stop(&d);
 }
 
-#define WITH_POOL(test) \
-	cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_POOL(test_reuse),
-		WITH_POOL(test_many_are_reused),
-		WITH_POOL(test_idle_that_ended),
-		WITH_POOL(test_idle_times_out),
-		WITH_POOL(test_identities),
-		WITH_POOL(test_trust),
-		WITH_POOL(test_eviction),
-		WITH_POOL(test_circuit),
-		WITH_POOL(test_trial_is_cancelled),
-		WITH_POOL(test_what_opens_it),
-		WITH_POOL(test_circuit_off),
+		POOL_TEST(test_reuse),
+		POOL_TEST(test_many_are_reused),
+		POOL_TEST(test_idle_that_ended),
+		POOL_TEST(test_idle_times_out),
+		POOL_TEST(test_eviction),
+		POOL_TEST(test_circuit),
+		POOL_TEST(test_trial_is_cancelled),
+		POOL_TEST(test_what_opens_it),
+		POOL_TEST(test_circuit_off),
 		cmocka_unit_test(test_cancel_in_every_state),
 		cmocka_unit_test(test_free_in_every_state),
-		WITH_POOL(test_cancel_in_callback),
-		WITH_POOL(test_nothing_stays_open),
+		POOL_TEST(test_cancel_in_callback),
+		POOL_TEST(test_nothing_stays_open),
 	};
 
 	log_init("test", LOG_ERROR);

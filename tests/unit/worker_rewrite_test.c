@@ -298,6 +298,141 @@ test_refused_text(void **state)
 	stop(&f);
 }
 
+/* ---- what was found by a scan ---- */
+
+#define FULL	"ev:QkTC:AAAAAAAAAAAAAAAA:"					\
+		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA:YQ:$"
+
+/* One slot, between [ and ]. */
+static void
+found(struct fixture *f, enum rewrite_syntax syntax, const char *marked,
+    enum body_found_place place, bool encoded)
+{
+	const char *open = strchr(marked, '['), *end = strrchr(marked, ']');
+	size_t at = (size_t)(open - marked), len = (size_t)(end - open) - 1;
+
+	buffer_init(&f->text, 0, true);
+	rewrite_init(&f->r, syntax, &f->text, 0);
+	buffer_put(&f->text, marked, at);
+	buffer_put(&f->text, open + 1, len);
+	buffer_puts(&f->text, end + 1);
+	add_slot(&f->r, (struct body_slot){
+		.start = at,
+		.end = at + len,
+		.type = BODY_VALUE_STRING,
+		.place = place,
+		.escaped = encoded,
+	});
+}
+
+static void
+test_places(void **state)
+{
+	static const struct {
+		enum rewrite_syntax	syntax;
+		const char		*marked;
+		enum body_found_place	place;
+		enum body_value_type	type;
+		const char		*text;
+		const char		*want;	/* NULL: cannot stand there */
+	} places[] = {
+		{ REWRITE_TOKENS, "a[" FULL "]b", BODY_FOUND_PLAIN,
+		    BODY_VALUE_STRING, "\"\r\n<", "a\"\r\n<b" },
+		{ REWRITE_TOKENS, "{[\"" FULL "\"]}", BODY_FOUND_JSON_VALUE,
+		    BODY_VALUE_STRING, "\"\n", "{\"\\\"\\n\"}" },
+		{ REWRITE_TOKENS, "{[\"" FULL "\"]}", BODY_FOUND_JSON_VALUE,
+		    BODY_VALUE_NUMBER, "-1.5e3", "{-1.5e3}" },
+		{ REWRITE_TOKENS, "{[\"" FULL "\"]}", BODY_FOUND_JSON_VALUE,
+		    BODY_VALUE_BOOLEAN, "true", "{true}" },
+		{ REWRITE_TOKENS, "{[\"" FULL "\"]}", BODY_FOUND_JSON_VALUE,
+		    BODY_VALUE_STRING, "\xff", NULL },
+		{ REWRITE_TOKENS, "\"x[" FULL "]\"", BODY_FOUND_JSON_TEXT,
+		    BODY_VALUE_NUMBER, "1\"", "\"x1\\\"\"" },
+		{ REWRITE_TOKENS, "a=[" FULL "]&", BODY_FOUND_PERCENT,
+		    BODY_VALUE_STRING, "&=+ \xff", "a=%26%3D%2B%20%FF&" },
+		{ REWRITE_TOKENS, "<a>[" FULL "]</a>", BODY_FOUND_XML,
+		    BODY_VALUE_STRING, "<&'", "<a>&lt;&amp;&#39;</a>" },
+		{ REWRITE_TOKENS, "<a>[" FULL "]</a>", BODY_FOUND_XML,
+		    BODY_VALUE_STRING, "\1", NULL },
+		{ REWRITE_TOKENS, "[%EVENC]", BODY_FOUND_FILE, BODY_VALUE_STRING,
+		    "\xff\r\n", "\xff\r\n" },
+		/* in a field nothing makes another line */
+		{ REWRITE_HEAD_TOKENS, "A: [" FULL "]\r\n", BODY_FOUND_PLAIN,
+		    BODY_VALUE_STRING, "x y\t\xe9", "A: x y\t\xe9\r\n" },
+		{ REWRITE_HEAD_TOKENS, "A: [" FULL "]\r\n", BODY_FOUND_PLAIN,
+		    BODY_VALUE_STRING, "x\ry", NULL },
+		{ REWRITE_HEAD_TOKENS, "A: [" FULL "]\r\n", BODY_FOUND_PLAIN,
+		    BODY_VALUE_STRING, "x\ny", NULL },
+		{ REWRITE_HEAD_TOKENS, "A: [" FULL "]\r\n", BODY_FOUND_PLAIN,
+		    BODY_VALUE_STRING, "\177", NULL },
+		{ REWRITE_HEAD_TOKENS, "GET /?[" FULL "] HTTP/1.1\r\n",
+		    BODY_FOUND_PERCENT, BODY_VALUE_STRING, " \r\n",
+		    "GET /?%20%0D%0A HTTP/1.1\r\n" },
+		{ REWRITE_HEAD_TOKENS, "A: \"[" FULL "]\"\r\n",
+		    BODY_FOUND_JSON_TEXT, BODY_VALUE_STRING, "\r\n",
+		    "A: \"\\r\\n\"\r\n" },
+	};
+	struct fixture f;
+	enum rc rc;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(places); i++) {
+		found(&f, places[i].syntax, places[i].marked, places[i].place,
+		    false);
+		rc = rewrite_replace(&f.r, places[i].type, span_of(places[i].text));
+		if (rc != (places[i].want != NULL ? RC_OK : RC_SYNTAX))
+			fail_msg("%s: %s", places[i].marked, rc_name(rc));
+		if (rc == RC_SYNTAX) {		/* nothing was done */
+			assert_int_equal(f.r.at, 0);
+			assert_int_equal(rewrite_keep(&f.r), RC_OK);
+		}
+		assert_int_equal(rewrite_settle(&f.r, buffer_len(&f.text), false),
+		    RC_OK);
+		assert_text(&f.r.out, rc == RC_OK ? places[i].want :
+		    buffer_cstr(&f.text));
+		stop(&f);
+	}
+}
+
+/* Its own bytes, for the engine. */
+static void
+test_found_values(void **state)
+{
+	static const struct {
+		const char		*marked;
+		enum body_found_place	place;
+		bool			encoded;
+		const char		*want;
+	} values[] = {
+		{ "a[" FULL "]b", BODY_FOUND_PLAIN, false, FULL },
+		{ "{[\"" FULL "\"]}", BODY_FOUND_JSON_VALUE, false, FULL },
+		{ "{[\"\\u0065v:QkTC\"]}", BODY_FOUND_JSON_VALUE, true,
+		    "ev:QkTC" },
+		{ "\"x[\\u0065v\\/]\"", BODY_FOUND_JSON_TEXT, true, "ev/" },
+		{ "a=[ev%3aQ%2B]", BODY_FOUND_PERCENT, true, "ev:Q+" },
+		{ "a=[ev%3aQ%2B]", BODY_FOUND_PERCENT, false, "ev%3aQ%2B" },
+		{ "<a>[ev&#58;Q&#x2b;]<", BODY_FOUND_XML, true, "ev:Q+" },
+		{ "[%EVENC\\u0041%41&#65;]", BODY_FOUND_FILE, false,
+		    "%EVENC\\u0041%41&#65;" },
+	};
+	struct fixture f;
+	struct span got;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(values); i++) {
+		found(&f, REWRITE_TOKENS, values[i].marked, values[i].place,
+		    values[i].encoded);
+		assert_int_equal(rewrite_value(&f.r, &f.r.slots.v[0], &got), RC_OK);
+		if (!span_eq_str(got, values[i].want))
+			fail_msg("%.*s is not %s", (int)got.len, got.p,
+			    values[i].want);
+		/* What is as large as a file is not copied. */
+		assert_int_equal(got.p == buffer_data(&f.text) +
+		    f.r.slots.v[0].start, values[i].place == BODY_FOUND_FILE);
+		stop(&f);
+	}
+}
+
 /* ---- rounds ---- */
 
 /* The window loses what was copied; offsets go on from the document's start. */
@@ -369,6 +504,8 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_refused_text),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_found_values),
 		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_growth),
 	};

@@ -270,6 +270,118 @@ test_damage_is_told(void **state)
 	assert_in_range(told, 1, 10);	/* one a second */
 }
 
+/* ---- egress records ---- */
+
+#define APP	"app_0123456789ab"
+#define EGRESS(host)	"{\"destinations\":[{\"host\":\"" host "\"}]}"
+
+static void
+put_egress(struct fixture *f, const char *text)
+{
+	put(f, "egress/" APP, SHM_KIND_EGRESS, text);
+}
+
+/* host: of its one destination; NULL: it has no list. */
+static void
+assert_egress(struct fixture *f, const char *app, enum rc want,
+    const char *host)
+{
+	struct egress *e;
+
+	assert_int_equal(route_egress(f->table, app, &e), want);
+	if (want != RC_OK) {
+		assert_null(e);
+		return;
+	}
+	assert_int_equal(e->any, host == NULL);
+	if (host != NULL) {
+		assert_int_equal(e->n_destinations, 1);
+		assert_true(egress_allows(e, host, 443));
+	}
+	assert_string_equal(e->rules->app, APP);
+	egress_unref(&e);
+	assert_null(e);
+}
+
+static void
+test_egress_records(void **state)
+{
+	struct fixture *f = *state;
+	struct egress *old, *same;
+
+	assert_egress(f, APP, RC_UNAVAILABLE, NULL);	/* no map */
+	open_both(f);
+	assert_egress(f, APP, RC_UNAVAILABLE, NULL);	/* not synced */
+	put_egress(f, EGRESS("a.test"));
+	assert_egress(f, APP, RC_OK, "a.test");
+	assert_egress(f, "app_ffffffffffff", RC_UNAVAILABLE, NULL);
+	sync_done(f);
+	assert_egress(f, "app_ffffffffffff", RC_NOTFOUND, NULL);
+	assert_int_equal(route_egress(f->table, APP, &old), RC_OK);
+	put_relay(f, "relays/shop.test", RELAY_JSON("x.test"));
+	assert_int_equal(route_egress(f->table, APP, &same), RC_OK);
+	assert_ptr_equal(old, same);
+	egress_unref(&same);
+
+	put_egress(f, EGRESS("b.test"));
+	assert_egress(f, APP, RC_OK, "b.test");
+	assert_true(egress_allows(old, "a.test", 443));	/* to its end */
+	egress_unref(&old);
+	put_egress(f, "{}");
+	assert_egress(f, APP, RC_OK, NULL);
+	del(f, "egress/" APP);
+	assert_egress(f, APP, RC_NOTFOUND, NULL);
+	put_egress(f, EGRESS("c.test"));
+	assert_egress(f, APP, RC_OK, "c.test");
+}
+
+/* A list that cannot be read is never `any destination`, nor is the one of an
+ * app that had none yet. */
+static void
+test_damaged_egress_records(void **state)
+{
+	struct fixture *f = *state;
+
+	open_both(f);
+	sync_done(f);
+	put_egress(f, "{\"destination\":[]}");
+	assert_egress(f, APP, RC_CORRUPT, NULL);
+	assert_egress(f, APP, RC_CORRUPT, NULL);
+	put_egress(f, EGRESS("first.test"));
+	assert_egress(f, APP, RC_OK, "first.test");
+	put_egress(f, "{\"destinations\":");
+	assert_egress(f, APP, RC_OK, "first.test");
+	put_egress(f, EGRESS("second.test"));
+	damage(f, "second.test");
+	assert_egress(f, APP, RC_OK, "first.test");
+	put_egress(f, EGRESS("third.test"));
+	assert_egress(f, APP, RC_OK, "third.test");
+	put(f, "egress/app_ffffffffffff", SHM_KIND_EGRESS, EGRESS("new.test"));
+	damage(f, "new.test");
+	assert_egress(f, "app_ffffffffffff", RC_CORRUPT, NULL);
+}
+
+/* Two tables in one: a name in one is nothing in the other. */
+static void
+test_relays_and_egress_apart(void **state)
+{
+	struct fixture *f = *state;
+
+	open_both(f);
+	sync_done(f);
+	put_relay(f, "relays/" APP, RELAY_JSON("a.test"));
+	assert_egress(f, APP, RC_NOTFOUND, NULL);
+	assert_route(f, APP, RC_OK, "a.test");
+	put_egress(f, EGRESS("b.test"));
+	assert_egress(f, APP, RC_OK, "b.test");
+	assert_route(f, APP, RC_OK, "a.test");
+	del(f, "relays/" APP);
+	assert_route(f, APP, RC_NOTFOUND, NULL);
+	assert_egress(f, APP, RC_OK, "b.test");
+}
+
+/* ---- many ---- */
+
 /* Names of one bucket and of many: each its own record. */
 static void
 test_many(void **state)
@@ -350,6 +462,12 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_bad_document, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_checksum, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_is_told, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_egress_records, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_damaged_egress_records, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_relays_and_egress_apart, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test(test_match),

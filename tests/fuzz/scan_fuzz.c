@@ -1,0 +1,144 @@
+/*
+ * A body cut anywhere has the same tokens and files as in one window; each is
+ * one, stands behind the one before, and what is written for it ends it: no
+ * text that opens can reach out of its place.
+ * First byte: the form; second: how it is cut.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/object.h"
+#include "lib/body/scan.h"
+#include "lib/body/token_scan.h"
+
+#define TOKEN_MAX	600
+#define FILE_MAX	200
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+static const char *const types[] = {
+	"text/csv", "application/json", "application/x-www-form-urlencoded",
+	"text/xml", "multipart/form-data; boundary=b", "text/plain",
+};
+#define TYPES	(sizeof(types) / sizeof(types[0]))
+
+static bool
+is_file(struct span s)
+{
+	return (s.len >= 6 && s.len <= FILE_MAX &&
+	    memcmp(s.p, "%EVENC", 6) == 0);
+}
+
+static void
+check_found(struct span text, const struct body_found *f)
+{
+	struct buffer out;
+	struct span token;
+
+	buffer_init(&out, 0, false);
+	ensure(body_found_token(text, 0, f, &out) == RC_OK);
+	token = (struct span){ buffer_data(&out), buffer_len(&out) };
+	if (f->place == BODY_FOUND_FILE)
+		ensure(is_file(token));
+	else
+		ensure(body_token_whole(token) && f->end - f->start <=
+		    TOKEN_MAX + (f->place == BODY_FOUND_JSON_VALUE ? 2 : 0));
+	ensure(f->place == BODY_FOUND_JSON_VALUE ?
+	    text.p[f->start] == '"' && text.p[f->end - 1] == '"' : true);
+	buffer_fini(&out);
+}
+
+/* The document in windows of at most step bytes more, 0: in one. */
+static void
+scan(struct span text, const char *type, size_t step, size_t max_found,
+    struct body_founds *all)
+{
+	const struct body_scan_limits limits = { TOKEN_MAX, FILE_MAX };
+	struct body_scan *s = body_scan_new_for(span_of(type), &limits);
+	size_t end = step == 0 ? text.len : 0, base = 0, settled = 0, most;
+	enum rc rc;
+
+	ensure(s != NULL);
+	for (;;) {
+		/* A block of its own: what is read outside of it is seen. */
+		char *window = malloc(end - base + 1);
+
+		ensure(window != NULL);
+		memcpy(window, text.p + base, end - base);
+		most = all->n + max_found;
+		rc = body_scan_feed(s, (struct span){ window, end - base },
+		    base, end == text.len, most, all, &settled);
+		free(window);
+		ensure(rc == RC_OK && all->n <= most);
+		ensure(settled >= base && settled <= end);
+		ensure(all->n == 0 || all->v[all->n - 1].end <= settled);
+		base = settled;
+		if (all->n == most)
+			continue;
+		if (end == text.len)
+			break;
+		end = text.len - end < step ? text.len : end + step;
+	}
+	ensure(settled == text.len);
+	body_scan_free(&s);
+}
+
+static void
+check_write(struct span text)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0, true);
+	if (body_found_write(BODY_FOUND_JSON_TEXT, BODY_VALUE_NUMBER, text,
+	    &out) == RC_OK)
+		for (size_t i = 0; i < buffer_len(&out); i++) {
+			ensure(buffer_data(&out)[i] != '"');
+			i += buffer_data(&out)[i] == '\\' ? 1 : 0;
+			ensure(i < buffer_len(&out));
+		}
+	buffer_clear(&out);
+	if (body_found_write(BODY_FOUND_XML, BODY_VALUE_STRING, text, &out) ==
+	    RC_OK)
+		for (size_t i = 0; i < buffer_len(&out); i++)
+			ensure(buffer_data(&out)[i] != '\0' &&
+			    strchr("<>\"'\r\n\t", buffer_data(&out)[i]) == NULL);
+	buffer_clear(&out);
+	ensure(body_found_write(BODY_FOUND_PERCENT, BODY_VALUE_STRING, text,
+	    &out) == RC_OK);
+	for (size_t i = 0; i < buffer_len(&out); i++)
+		ensure(strchr("&=+;#/?\"\\ ", buffer_data(&out)[i]) == NULL);
+	buffer_fini(&out);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct body_founds once = { NULL, 0, 0 }, often = { NULL, 0, 0 };
+	struct span text;
+	const char *type;
+	size_t at = 0;
+
+	if (len < 2)
+		return (0);
+	text = (struct span){ (const char *)data + 2, len - 2 };
+	type = types[data[0] % TYPES];
+	scan(text, type, 0, SIZE_MAX / 2, &once);
+	scan(text, type, 1 + data[1] % 64, 1 + data[1] / 64, &often);
+	ensure(once.n == often.n);
+	for (size_t i = 0; i < once.n; i++) {
+		const struct body_found *f = &once.v[i], *g = &often.v[i];
+
+		ensure(f->start == g->start && f->end == g->end &&
+		    f->place == g->place && f->encoded == g->encoded);
+		ensure(f->start >= at && f->end > f->start &&
+		    f->end <= text.len);
+		check_found(text, f);
+		at = f->end;
+	}
+	check_write(text);
+	body_founds_fini(&once);
+	body_founds_fini(&often);
+	return (0);
+}
