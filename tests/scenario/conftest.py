@@ -690,10 +690,28 @@ def stack(make_stack):
     return make_stack()
 
 
+@pytest.fixture
+def make_egress(tmp_path, ca, make_stack):
+    """The same with a listener of every kind and an egress CA."""
+    from egress_stage import EgressStack
+
+    def make(**options):
+        folder = tmp_path / f"egress{len(make_stack.stacks)}"
+        folder.mkdir()
+        make_stack.stacks.append(EgressStack(folder, ca, **options))
+        return make_stack.stacks[-1]
+    return make
+
+
+@pytest.fixture
+def egress(make_egress):
+    return make_egress()
+
+
 @contextlib.contextmanager
-def running(folder, ca, **options):
-    """One installation for all tests of a module that leave it whole."""
-    s = Stack(folder, ca, **options)
+def running(folder, ca, kind=None, **options):
+    """One installation (of this class) for all tests of a module that leave it whole."""
+    s = (kind or Stack)(folder, ca, **options)
     yield s
     errors = []
     sanitizer_check(s, errors)

@@ -13,7 +13,7 @@ import token_codec
 
 def read(record, root_key):
     """-> (app id, version, document, private keys in order)"""
-    assert record[:4] == b"RLYR" and record[4] in (1, 2)
+    assert record[:4] == b"RLYR" and record[4] in (1, 2, 3)
     n = record[5]
     app = record[6:6 + n].decode()
     version, = struct.unpack_from(">Q", record, 6 + n)

@@ -53,6 +53,12 @@ class Peer:
         head, _, self.pending = self.pending.partition(b"\r\n\r\n")
         return head
 
+    def line(self):
+        while b"\r\n" not in self.pending:
+            self.fill()
+        line, _, self.pending = self.pending.partition(b"\r\n")
+        return line
+
     def take(self, n):
         while len(self.pending) < n:
             self.fill()

@@ -281,7 +281,7 @@ def test_values_that_are_tokens_already(engine, worker):
     {"curve": "p521"}, {"curve": 1}, {"keyScope": "call"}, {"existing": "keep"}, {"app": None},
     {"app": ""}, {"fields": None}, {"fields": {}}, {"fields": [0]}, {"fields": [[]]},
     {"fields": [[0]]}, {"fields": [[0, 1]]}, {"fields": [[0, None]]}, {"fields": [["0", b"v"]]},
-    {"fields": [[3, b"v"]]}, {"fields": [[4, b"v"]]}, {"fields": [[-1, b"v"]]},
+    {"fields": [[3, b"v", "role"]]}, {"fields": [[4, b"v"]]}, {"fields": [[-1, b"v"]]},
     {"fields": [[0, b"v", "", 1]]}, {"fields": [[0, b"v", "No_Role"]]},
     {"fields": [[0, b"v", "x" * 21]]}, {"fields": [[0, b"ok"], [0, b"v", 5]]},
 ], ids=str)

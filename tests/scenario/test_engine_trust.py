@@ -35,6 +35,8 @@ Encrypt        worker,feed,admin  -       -      0
 Decrypt        worker,admin       -       -      0
 Authenticate   worker,feed        -       -      4096
 PublicKeys     worker             -       -      4096
+CreateToken    worker             -       -      4096
+Inspect        worker             -       -      0
 LoadRecords    helper             -       early  0
 Checksum       helper             -       early  4096
 SetReady       helper             -       early  4096
@@ -54,6 +56,10 @@ RetireKey      admin              signed  -      4096
 DestroyKey     admin              signed  -      4096
 SetRoles       admin              signed  -      65536
 Rewrap         admin              signed  -      0
+GetCA          any                -       -      4096
+IssueLeaf      worker             -       -      4096
+CreateCA       admin              signed  -      4096
+InstallCA      admin              signed  -      16384
 """
 
 
@@ -115,6 +121,9 @@ def asks(stack):
         "Encrypt": (encrypt(app, [b"value"]), "ok"),
         "Decrypt": (decrypt([token], apiKey=key), "ok"),
         "Authenticate": ({"apiKey": key}, "ok"), "PublicKeys": ({"app": app}, "ok"),
+        "CreateToken": ({"app": app, "action": "api:decrypt", "payloadHash": None,
+                         "expires_ms": int(time.time() * 1000) + 300_000}, "ok"),
+        "Inspect": ({"app": app, "token": token}, "ok"),
         "LoadRecords": ({"records": [record]}, "ok"), "Checksum": ({}, "ok"),
         "SetReady": ({"checksum": bytes(32)}, "conflict"),
         "SetDraining": ({"on": False}, "ok"), "Unlock": ({"key": bytes(32)}, "conflict"),
@@ -125,6 +134,9 @@ def asks(stack):
         "RotateKeys": ({"app": app}, "ok"), "ActivateKey": sealing, "RetireKey": sealing,
         "DestroyKey": sealing, "SetRoles": ({"app": app, "roles": []}, "ok"),
         "Rewrap": ({"app": app, "curve": "r1", "tokens": [[token]]}, "ok"),
+        "GetCA": ({}, "ok"), "CreateCA": ({}, "ok"),
+        "IssueLeaf": ({"host": "a.test", "publicKey": b""}, "no-such-key"),
+        "InstallCA": ({"ca": "ca_000000000000", "chain": ""}, "no-such-key"),
     }
 
 

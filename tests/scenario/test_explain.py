@@ -1,6 +1,9 @@
 """relayctl explain: which route, which selectors, which bytes, what would be refused."""
+import gzip
 import json
+import zlib
 
+import brotli
 import pytest
 
 from test_relayctl import relayctl
@@ -52,6 +55,29 @@ def test_it_names_route_selectors_and_bytes_and_never_a_value(explain):
         ("header", "X-Card"), ("json", "$.card.number"), ("json", "$.items[?@.kind=='x'].v")]
     card = facts["actions"][1]
     assert BODY[card["start"]:card["end"]] == b'"4111111111111111"'
+
+
+@pytest.mark.parametrize("coding,encode", [("gzip", gzip.compress), ("deflate", zlib.compress),
+                                           ("br", brotli.compress)])
+def test_a_coded_body_is_judged_as_the_proxy_does(explain, coding, encode):
+    line = f"Content-Encoding: {coding}"
+
+    def told(body, relay=RELAY):
+        return explain(post(body, "application/json", "/pay/1", line), relay)
+    text = told(encode(BODY))
+    at = BODY.index(b'"4111111111111111"')
+    assert f"{len(BODY)} bytes when {coding} is undone, read as JSON" in text
+    assert f"body bytes {at}-{at + 18}, string" in text
+    assert "forwarded with 2 values replaced" in text and "as it is when decoded" in text
+    assert "4111" not in text
+    assert "refused: 400 malformed-body" in told(encode(BODY)[:-1])
+    assert "refused: 413 payload-too-large" in told(encode(b"a" * (7 << 20)))
+    forward = dict(RELAY, onMismatch="forward")
+    text = told(encode(BODY)[:-1], forward)
+    assert "passes as it is" in text and "verdict    forwarded as it is\n" in text
+    for other in ("compress", f"{coding}, {coding}"):
+        assert "refused: 415 unsupported-content-type" in explain(
+            post(BODY, "application/json", "/pay/1", f"Content-Encoding: {other}"))
 
 
 def test_forms_chunks_and_requests_without_work(explain):

@@ -27,7 +27,9 @@ UNREADABLE = {
     "another type": ("text/html", HTML, [], REFUSED),
     "no type": ("", b'{"v":1}', [], REFUSED),
     "a charset": (JSON + "; charset=latin1", b'{"v":"\xfc"}', [], REFUSED),
-    "a coding": (JSON, gzip.compress(b'{"v":1}'), [("Content-Encoding", "gzip")], REFUSED),
+    "a coding": (JSON, gzip.compress(b'{"v":1}'), [("Content-Encoding", "gzip, br")], REFUSED),
+    "a broken coding": (JSON, gzip.compress(b'{"v":1}')[:-1], [("Content-Encoding", "gzip")],
+                        (400, "malformed-body")),
     "broken JSON": (JSON, b'{"v":1', [], (400, "malformed-body")),
     "broken JSON late": (JSON, b'{"v":"4111","w":[1,2,}', [], (400, "malformed-body")),
     "no UTF-8": (JSON, b'{"v":"\xff"}', [], (400, "malformed-body")),
@@ -68,6 +70,7 @@ def test_an_unreadable_request_is_refused_or_goes_on_as_it_came(shared, api, rul
             got = api.last()
             assert got.body == body
             assert got.all("Content-Type") == ([content_type] if content_type else [])
+            assert got.all("Content-Encoding") == [v for n, v in fields if n == "Content-Encoding"]
             # a field can be sealed whatever the body is
             assert reveal(shared, got.all("X-V")[0]) == b"[string:4111]"
 
@@ -110,7 +113,8 @@ ANSWERS = {
     "another type": ("text/html", HTML, []),
     "no type": (None, b'{"v":1}', []),
     "a charset": (JSON + "; charset=latin1", b'{"v":"\xfc"}', []),
-    "a coding": (JSON, gzip.compress(b'{"v":1}'), ["Content-Encoding: gzip"]),
+    "a coding": (JSON, gzip.compress(b'{"v":1}'), ["Content-Encoding: compress"]),
+    "a broken coding": (JSON, gzip.compress(b'{"v":1}')[:-1], ["Content-Encoding: gzip"]),
     "a form": (FORM, b"v=1", []),
     "broken JSON": (JSON, b'{"v":1', []),
     "no UTF-8": (JSON, b'{"v":"\xff"}', []),
@@ -149,6 +153,8 @@ def test_an_unreadable_answer(shared, api, answers, name):
                 continue
             assert how(reply) == (200, None)
             assert reply.body == body and reply.field("Content-Type") == content_type
+            assert lines == [f"Content-Encoding: {v}" for n, v in reply.fields
+                             if n.lower() == "content-encoding"]
             # a field can be worked on whatever the body is
             assert reveal(shared, reply.field("X-V")) == worked
 

@@ -25,8 +25,7 @@ VARIABLES = ["RELAY_INGRESS", "RELAY_EGRESS_TLS", "RELAY_EGRESS_PLAIN", "RELAY_E
              "RELAY_API_KEY", "RELAY_HOST", "RELAYCTL", "RELAY_STATE", "RELAY_PIDS", "E3_CERT",
              "E3_KEY", "E3_CA"]
 PORTS = 11              # in a row, from --port-base on
-NOT_SERVED_YET = {"RELAY_EGRESS_TLS", "RELAY_EGRESS_PLAIN", "RELAY_EGRESS_STRICT", "RELAY_API",
-                  "RELAY_ADMIN", "RELAY_API_TLS", "RELAY_CA_URL"}
+NOT_SERVED_YET = {"RELAY_ADMIN"}
 PROCESSES = ["relayd", "worker1", "worker2", "feed", "e3d", "e3-helper", "redis", "origin"]
 
 

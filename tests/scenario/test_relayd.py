@@ -100,8 +100,9 @@ def test_check_of_a_good_configuration_starts_nothing(files):
      "{conf}:{line}: option 'log_level': must be error, warn, info or debug"),
     ('address = "127.0.0.1:', 'address = "localhost:',
      "{conf}:{line}: option 'address': not an IP address"),
-    ('listen "ingress"', 'listen "egress"',
-     "{conf}: listen \"egress\": only \"ingress\" is available in this version"),
+    ('listen "ingress"', 'listen "egres"',
+     "{conf}: listen \"egres\": not one of ingress, egress, egress-plain, egress-strict, api, "
+     "api-tls and ca"),
     ("map_group = \"\"", "map_group = \"no-such-group\"",
      "{conf}: option 'map_group': there is no group 'no-such-group'"),
     ("worker_user = \"\"", "worker_user = \"no-such-user\"",
@@ -491,8 +492,9 @@ def test_each_listening_socket_is_one_and_only_where_it_belongs(stack):
     held = {name: {s for s, inode in sockets.items() if f"socket:[{inode}]" in
                    targets(pid).values()} for name, pid in holders.items()}
     assert held == {
-        "relayd": {"ingress", "e3.tcp", "e3.sock", "relayd.sock", "feed.sock", "helper.sock"},
-        "worker1": {"ingress"}, "worker2": {"ingress"}, "feed": {"feed.sock"},
+        "relayd": {"ingress", "e3.tcp", "e3.sock", "relayd.sock", "feed.sock", "feed-worker.sock",
+                   "helper.sock"},
+        "worker1": {"ingress"}, "worker2": {"ingress"}, "feed": {"feed.sock", "feed-worker.sock"},
         "e3d": {"e3.sock", "e3.tcp"}, "e3-helper": {"helper.sock"}}
 
 
@@ -534,7 +536,7 @@ os.execv("%(real)s", sys.argv)
 LINK = ["link.cert", "link.key", "link.ca"]
 BORN_WITH = {
     "relay-worker": ["control", "panic", "conf", "listen.0", "tickets", "cert.0", "key.0", *LINK],
-    "relay-feed": ["control", "panic", "conf", "admin", *LINK],
+    "relay-feed": ["control", "panic", "conf", "admin", "worker", *LINK],
     "e3d": ["control", "panic", "engine.unix", "engine.tcp", "root", *LINK],
     "e3-helper": ["control", "panic", "conf", "admin", *LINK],
 }
@@ -585,7 +587,7 @@ def test_children_inherit_exactly_what_is_listed(files):
             else:
                 assert target.startswith("socket:"), (name, target)
         assert {sockets[t] for t in what.values() if t in sockets} == {
-            "relay-worker": {"ingress"}, "relay-feed": {"feed.sock"},
+            "relay-worker": {"ingress"}, "relay-feed": {"feed.sock", "feed-worker.sock"},
             "e3d": {"e3.sock", "e3.tcp"}, "e3-helper": {"helper.sock"}}[b["program"]]
         assert set(b["env"]) <= {"RELAY_FDS", "PATH", "TZ", "ASAN_OPTIONS", "LSAN_OPTIONS",
                                  "UBSAN_OPTIONS", "LC_CTYPE"}

@@ -124,11 +124,11 @@ def test_answers_without_work_and_methods_without_route_pass(shared, pay):
         assert c.request("GET", "/bytes/3").body == b"xxx"
 
 
-def test_response_routes_ask_for_identity(shared, pay):
-    shared.post("shop.test", "/pay", b'{"a":1}', fields=[("Accept-Encoding", "gzip, br"),
+def test_response_routes_ask_for_what_can_be_undone(shared, pay):
+    shared.post("shop.test", "/pay", b'{"a":1}', fields=[("Accept-Encoding", "gzip, compress"),
                                                          ("Range", "bytes=0-1")])
     head = pay.last().head.lower()
-    assert b"accept-encoding: identity" in head and b"gzip" not in head
+    assert b"accept-encoding: gzip\r\n" in head and b"compress" not in head
     assert b"range:" not in head
 
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_sealed_is_never_forwarded(shared, pay, body, ctype, stat
 
 def test_encoded_body_with_work_is_refused(shared, pay):
     reply = shared.post("shop.test", "/seal-only", b'{"v":1}',
-                        fields=[("Content-Encoding", "gzip")])
+                        fields=[("Content-Encoding", "compress")])
     assert (reply.status, reply.code) == (415, "unsupported-content-type")
 
 

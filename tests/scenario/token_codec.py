@@ -1,4 +1,5 @@
-"""An independent codec of the token format, on python3-cryptography.
+"""An independent codec of the token format and of sealed files, on
+python3-cryptography.
 
 Written from the format's description alone; shares nothing with e3/.  Makes and
 opens every version, and reads sealed app records with the root key, so that
@@ -7,9 +8,11 @@ tests can open what the engine wrote.
 import base64
 import functools
 import hashlib
+import hmac
 import os
 import struct
 import time
+import zlib
 
 import msgpack
 from cryptography.hazmat.primitives import serialization
@@ -132,6 +135,79 @@ def open_token(token, pairs):
             plain = plain[2 + n:]
         return type_name, plain, meta
     raise ValueError("no key pair opens it")
+
+
+# ---- files: version -> (curve, key form, AAD kind, metadata, checksum) ----
+
+FILE_VERSIONS = {
+    0: ("k1", "raw", "none", False, False),
+    1: ("r1", "kdf", "app", False, False),
+    2: ("k1", "raw", "none", False, True),
+    3: ("r1", "kdf", "app", False, True),
+    4: ("k1", "kdf", "app", True, True),
+    5: ("r1", "kdf", "app", True, True),
+}
+
+
+def file_sum(data):
+    return struct.pack("<I", zlib.crc32(data))
+
+
+def make_file(app_public, contents, version=3, role=None, now=None, debug=False, form=None):
+    """form: of the key, where it is not the version's own."""
+    curve, own_form, kind, metadata, checksum = FILE_VERSIONS[version]
+    private = ec.generate_private_key(CURVES[curve])
+    key = aes_key(curve, form or own_form, private.exchange(ec.ECDH(), app_public),
+                  private.public_key())
+    iv, extra = os.urandom(12), point(app_public) if kind == "app" else None
+    meta = b""
+    if metadata:
+        packed = {} if role is None else {"dr": role}
+        packed.update(eo=5, et=int(now or time.time()))
+        sealed = AESGCM(key).encrypt(iv, msgpack.packb(packed), extra)
+        meta = struct.pack("<H", len(sealed)) + sealed
+    data = (b"%EVENC" + struct.pack("<BH", version, 55 + len(meta))
+            + point(private.public_key()) + iv + bytes([debug]) + meta
+            + AESGCM(key).encrypt(iv, contents, extra))
+    return data + file_sum(data) if checksum else data
+
+
+def open_file(data, pairs):
+    """-> (version, contents, metadata)."""
+    assert data[:6] == b"%EVENC", "no file"
+    version, offset = struct.unpack_from("<BH", data, 6)
+    curve, form, kind, metadata, checksum = FILE_VERSIONS[version]
+    if checksum:
+        assert file_sum(data[:-4]) == data[-4:], "checksum"
+        data = data[:-4]
+    assert data[54] == 0, "debug"
+    iv = data[42:54]
+    for private in pairs[curve]:
+        key, _ = agree(curve, form, private, data[9:42])
+        extra = point(private.public_key()) if kind == "app" else None
+        try:
+            contents = AESGCM(key).decrypt(iv, data[offset:], extra)
+        except Exception:               # another pair may fit
+            continue
+        meta = None
+        if metadata:
+            assert struct.unpack_from("<H", data, 55)[0] == offset - 57
+            meta = msgpack.unpackb(AESGCM(key).decrypt(iv, data[57:offset], extra))
+        return version, contents, meta
+    raise ValueError("no key pair opens it")
+
+
+# ---- client-side tokens ----
+
+def url64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def client_token(secret, claims, header=b'{"alg":"HS256","typ":"JWT"}'):
+    """secret: a private key of P-256; claims: bytes of JSON."""
+    key = hmac.digest(secret, b"relay client-side token 1\1", "sha256")
+    text = url64(header) + "." + url64(claims)
+    return text + "." + url64(hmac.digest(key, text.encode(), "sha256"))
 
 
 def private_key(curve, secret):
