@@ -144,7 +144,9 @@ struct conf {
 	uint64_t		max_token_bytes;	/* longest token looked for, 1 MiB */
 	/* egress */
 	bool			egress_default_deny;	/* egress_default = "deny" */
-	bool			egress_internal;	/* private addresses for all */
+	char			**egress_internal;	/* CIDR blocks that are not public,
+							   and may be reached by all */
+	size_t			n_egress_internal;
 	bool			egress_plain_http;	/* http:// destinations, on TLS
 							   listeners */
 	char			**egress_pass_through;	/* blind tunnels: "host", "*.x";

@@ -239,8 +239,9 @@ static const struct option relay_options[] = {
 	  .def = "allow", .words = { "allow", "deny" },
 	  .help = "allow or deny: the destinations of an app that has no "
 	  "list of them in relay:egress." },
-	FLAG("egress_internal", AT(egress_internal), "false",
-	    "Destinations may have private addresses, also when the app's "
+	TEXTS("egress_internal", AT(egress_internal), AT(n_egress_internal),
+	    CHECK_CIDR, 0, NULL, "Addresses that are not public and may be "
+	    "destinations all the same, as IP or IP/bits, also when the app's "
 	    "entry does not say \"internal\"."),
 	FLAG("egress_plain_http", AT(egress_plain_http), "false",
 	    "Take requests for http:// destinations, too, on egress listeners "

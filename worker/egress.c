@@ -250,14 +250,14 @@ egress_find_record(struct egress_conn *e, const char *app, struct egress **out)
 }
 
 struct relay *
-egress_destination(const struct egress_conn *e, const char *app,
-    struct egress *record, const char *host, uint16_t port, bool internal)
+egress_destination(const char *app, struct egress *record, const char *host,
+    uint16_t port, bool internal)
 {
 	struct relay *r = record != NULL ? egress_relay(record, host, port) :
 	    egress_relay_any(app, host, port);
 
 	r->guarded = true;
-	r->internal = internal || e->conn->wrk->conf->egress_internal;
+	r->internal = internal;
 	return (r);
 }
 
@@ -287,7 +287,7 @@ judge_destination(struct egress_conn *e, struct judgement *j, const char *app,
 		if (record != NULL)
 			internal = egress_is_internal(record, j->host, j->port,
 			    method, path);
-		j->relay = egress_destination(e, app, record, j->host, j->port,
+		j->relay = egress_destination(app, record, j->host, j->port,
 		    internal);
 		j->relay->plain = !e->inside;
 	}

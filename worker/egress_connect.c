@@ -182,7 +182,7 @@ begin_blind(struct egress_conn *e, struct egress *record)
 		    "destinations, without methods and paths");
 		return;
 	}
-	to = egress_destination(e, e->app, record, e->host, e->port,
+	to = egress_destination(e->app, record, e->host, e->port,
 	    egress_is_internal(record, e->host, e->port, SPAN_LIT(""), SPAN_LIT("")));
 	to->plain = true;
 	conn_wait(c);

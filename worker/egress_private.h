@@ -70,7 +70,7 @@ bool egress_find_record(struct egress_conn *, const char *app,
     struct egress **);
 
 /* The relay for one destination of the app; a reference for the caller. */
-struct relay *egress_destination(const struct egress_conn *, const char *app,
-    struct egress *, const char *host, uint16_t port, bool internal);
+struct relay *egress_destination(const char *app, struct egress *,
+    const char *host, uint16_t port, bool internal);
 
 #endif

@@ -112,6 +112,17 @@ note(struct origin_connect *c, enum origin_fault fault, const char *why)
 
 /* ---- the race ---- */
 
+static bool
+is_forbidden(const struct origin_connect *c, const struct net_addr *addr)
+{
+	if (!c->to.public_only || net_addr_classify(addr) == NET_ADDR_PUBLIC)
+		return (false);
+	for (size_t i = 0; i < c->to.n_internal; i++)
+		if (net_cidr_has(&c->to.internal[i], addr))
+			return (false);
+	return (true);
+}
+
 /* The next address that may be tried; false: none is left. */
 static bool
 start_next(struct origin_connect *c)
@@ -129,8 +140,7 @@ start_next(struct origin_connect *c)
 			note(c, ORIGIN_LOOP, "destination is this relay");
 			continue;
 		}
-		if (c->to.public_only &&
-		    net_addr_classify(how.addr) != NET_ADDR_PUBLIC) {
+		if (is_forbidden(c, how.addr)) {
 			note(c, ORIGIN_FORBIDDEN, net_addr_class_name(
 			    net_addr_classify(how.addr)));
 			continue;

@@ -47,7 +47,9 @@ struct origin_connect_to {
 	uint16_t		port;
 	const char		*server_name;	/* SNI and name to verify */
 	SSL_CTX			*ctx;		/* NULL: no TLS */
-	bool			public_only;	/* other addresses are refused */
+	bool			public_only;	/* other addresses are refused, but */
+	const struct net_cidr	*internal;	/* these */
+	size_t			n_internal;
 	struct origin_session	*session;	/* to resume; kept up to date */
 	unsigned		timeout_ms;	/* for all of it */
 	unsigned		delay_ms;	/* until the next address joins */

@@ -44,6 +44,7 @@ struct origin_pool {
 	const struct conf	*conf;		/* borrowed */
 	struct net_dns		*dns;		/* borrowed */
 	struct origin_self	*self;		/* owned */
+	struct net_cidr		*internal;	/* owned: conf's egress_internal */
 	struct origin_groups	groups;
 	struct taker_bucket	takers[TAKER_BUCKETS];
 	uint64_t		last_id;
@@ -164,8 +165,9 @@ taker_connect(struct taker *t)
 	    .port = g->port,
 	    .server_name = g->server_name,
 	    .ctx = g->plain ? NULL : g->ctx,
-	    .public_only = g->guarded && !g->internal &&
-		!p->conf->egress_internal,
+	    .public_only = g->guarded && !g->internal,
+	    .internal = p->internal,
+	    .n_internal = p->conf->n_egress_internal,
 	    .session = &g->session,
 	    .timeout_ms = t->timeout_ms,
 	    .delay_ms = p->conf->connect_attempt_delay_ms,
@@ -306,6 +308,17 @@ on_sweep(void *arg)
 
 /* ---- life ---- */
 
+/* The configuration was checked: it has this form. */
+static struct net_cidr *
+read_internal(const struct conf *conf)
+{
+	struct net_cidr *v = xcalloc(conf->n_egress_internal + 1, sizeof(*v));
+
+	for (size_t i = 0; i < conf->n_egress_internal; i++)
+		ensure(net_cidr_parse(conf->egress_internal[i], &v[i]) == RC_OK);
+	return (v);
+}
+
 struct origin_pool *
 origin_pool_new(struct loop *loop, const struct conf *conf,
     struct certs_verify *verify, struct net_dns *dns)
@@ -317,6 +330,7 @@ origin_pool_new(struct loop *loop, const struct conf *conf,
 	p->conf = conf;
 	p->dns = dns;
 	p->self = origin_self_new(conf);
+	p->internal = read_internal(conf);
 	origin_groups_init(&p->groups, conf, verify);
 	timer_init(&p->sweep, loop, on_sweep, p);
 	timer_start_ms(&p->sweep, SWEEP_MS);
@@ -339,6 +353,7 @@ origin_pool_free(struct origin_pool **pp)
 	origin_groups_fini(&p->groups);
 	timer_fini(&p->sweep);
 	origin_self_free(&p->self);
+	free(p->internal);
 	p->magic = 0;
 	free(p);
 }

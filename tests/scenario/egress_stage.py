@@ -19,7 +19,7 @@ class EgressStack(Stack):
         self.ports = {kind: free_port() for kind in KINDS}
         listens = "".join(f'listen "{k}" {{ address = "127.0.0.1:{p}" }}\n'
                           for k, p in self.ports.items())
-        internal = "egress_internal = true\n" if internal else ""
+        internal = 'egress_internal = { "127.0.0.0/8", "::1" }\n' if internal else ""
         super().__init__(folder, ca, conf=listens + internal + conf, **options)
         if egress_ca:
             self.make_egress_ca()

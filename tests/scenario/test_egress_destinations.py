@@ -72,6 +72,17 @@ def test_addresses_that_are_not_public_are_refused(make_egress, origin, host):
     assert origin.seen() == []
 
 
+def test_internal_addresses_that_conf_names(make_egress, origin):
+    stack = make_egress(internal=False, conf='egress_internal = { "127.0.0.0/30" }\n')
+    key = stack.app()[1]
+    with stack.tunnel(f"127.0.0.1:{origin.port}", key=key) as t:
+        assert t.request("GET", "/").status == 200
+    for host in ("127.0.0.4", "10.1.2.3", "[::1]", "[64:ff9b::7f00:1]", "169.254.169.254"):
+        with stack.tunnel(f"{host}:{origin.port}", key=key, verify=False) as t:
+            assert t.request("GET", "/").code == "forbidden-destination", host
+    assert len(origin.seen()) == 1
+
+
 def test_internal_of_one_destination(make_egress, make_origin):
     stack, here, there = make_egress(internal=False), make_origin(), make_origin()
     allow(stack, {"destinations": [

@@ -232,7 +232,7 @@ test_egress_options(void **state)
 
 	(void)state;
 	assert_false(c->egress_default_deny);
-	assert_false(c->egress_internal);
+	assert_int_equal(c->n_egress_internal, 0);
 	assert_false(c->egress_plain_http);
 	assert_false(c->egress_open_headers);
 	assert_false(c->egress_open_query);
@@ -246,10 +246,12 @@ test_egress_options(void **state)
 	assert_int_equal(c->max_file_bytes, 25u << 20);
 	assert_int_equal(c->max_token_bytes, 1u << 20);
 	conf_free(&c);
-	c = good("egress_default = deny\negress_internal = true\n"
+	c = good("egress_default = deny\n"
+	    "egress_internal = { \"10.1.0.0/16\", \"::1\" }\n"
 	    "egress_pass_through = { \"Pin.Test\", \"*.Pins.Test\", \"::1\" }\n");
 	assert_true(c->egress_default_deny);
-	assert_true(c->egress_internal);
+	assert_int_equal(c->n_egress_internal, 2);
+	assert_string_equal(c->egress_internal[0], "10.1.0.0/16");
 	assert_int_equal(c->n_egress_pass_through, 3);
 	assert_string_equal(c->egress_pass_through[0], "pin.test");
 	assert_string_equal(c->egress_pass_through[1], "*.pins.test");
