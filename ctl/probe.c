@@ -183,11 +183,14 @@ static bool
 set_name(SSL *tls, const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(tls);
+	char copy[HOST_BYTES];	/* OpenSSL's macro casts const away */
 
+	if (!span_copy(span_of(name), copy, sizeof(copy)))
+		return (false);
 	if (host_is_ip(name))
 		return (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1);
 	return (X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 &&
-	    SSL_set_tlsext_host_name(tls, name) == 1);
+	    SSL_set_tlsext_host_name(tls, copy) == 1);
 }
 
 /* On the socket, or inside of the TLS there is. */

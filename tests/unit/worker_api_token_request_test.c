@@ -105,8 +105,8 @@ test_payload(void **state)
 {
 	static const char *const bodies[] = {
 		"{\"action\":\"api:decrypt\",\"payload\":{\"a\":\"x\",\"b\":null}}",
-		"{\"payload\": {\"b\" :null,\"a\":\"\\u0078\"},"
-		    "\"action\":\"api:decr\\u0079pt\"}",
+		("{\"payload\": {\"b\" :null,\"a\":\"\\u0078\"},"
+		    "\"action\":\"api:decr\\u0079pt\"}"),
 		"{\"action\":\"api:decrypt\",\"payload\":{\"a\":\"x\",\"b\":0}}",
 	};
 	struct api_token_request r[3];
