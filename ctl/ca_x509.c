@@ -8,7 +8,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#define SERIAL_BITS	127	/* positive, and no two are ever the same */
+#include "ctl/x509_serial.h"
+
 #define BACK_DATE_S	3600	/* clocks differ */
 #define DAY_S		86400L
 #define POINT_BYTES	65	/* P-256, uncompressed */
@@ -172,19 +173,6 @@ keep_constraints(X509_REQ *req, X509 *cert)
 	return (ok);
 }
 
-static bool
-set_serial(X509 *cert)
-{
-	BIGNUM *n = BN_new();
-	bool ok;
-
-	ok = n != NULL &&
-	    BN_rand(n, SERIAL_BITS, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
-	    BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert)) != NULL;
-	BN_free(n);
-	return (ok);
-}
-
 /* A root's end is the end of all below it. */
 static bool
 set_dates(X509 *cert, X509 *root, unsigned days)
@@ -212,7 +200,7 @@ static bool
 fill(X509 *cert, X509_REQ *req, X509 *root, EVP_PKEY *root_key, unsigned days)
 {
 	return (X509_set_version(cert, X509_VERSION_3) == 1 &&
-	    set_serial(cert) && set_dates(cert, root, days) &&
+	    x509_serial_set(cert) && set_dates(cert, root, days) &&
 	    X509_set_subject_name(cert, X509_REQ_get_subject_name(req)) == 1 &&
 	    X509_set_issuer_name(cert, X509_get_subject_name(root)) == 1 &&
 	    X509_set_pubkey(cert, X509_REQ_get0_pubkey(req)) == 1 &&

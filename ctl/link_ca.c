@@ -17,10 +17,10 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "ctl/x509_serial.h"
 #include "lib/base/object.h"
 #include "lib/rpc/op.h"
 
-#define SERIAL_BITS	127	/* positive, and no two are ever the same */
 #define CLOCK_SKEW_S	300	/* machines of one fleet disagree a little */
 #define DAY_S		86400L
 
@@ -42,19 +42,6 @@ link_name_valid(const char *name)
 }
 
 /* ---- one certificate --------------------------------------------------------- */
-
-static bool
-set_serial(X509 *cert)
-{
-	BIGNUM *n = BN_new();
-	bool ok;
-
-	ok = n != NULL &&
-	    BN_rand(n, SERIAL_BITS, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
-	    BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert)) != NULL;
-	BN_free(n);
-	return (ok);
-}
 
 static bool
 set_subject(X509 *cert, const char *common_name)
@@ -88,7 +75,7 @@ cert_new(EVP_PKEY *key, const char *common_name, unsigned days)
 
 	if (cert == NULL)
 		return (NULL);
-	if (X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
+	if (X509_set_version(cert, X509_VERSION_3) == 1 && x509_serial_set(cert) &&
 	    set_subject(cert, common_name) &&
 	    X509_gmtime_adj(X509_getm_notBefore(cert), -CLOCK_SKEW_S) != NULL &&
 	    X509_gmtime_adj(X509_getm_notAfter(cert),
