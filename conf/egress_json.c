@@ -454,6 +454,18 @@ egress_adds_internal(const struct egress *e, const struct egress *was)
 	return (false);
 }
 
+bool
+egress_seals(const struct egress *e)
+{
+	const struct relay *r = e->rules;
+
+	for (size_t i = 0; i < r->n_routes; i++)
+		if (relay_actions_encrypt(r->routes[i].response,
+		    r->routes[i].n_response))
+			return (true);
+	return (false);
+}
+
 struct relay *
 egress_relay(struct egress *e, const char *host, uint16_t port)
 {

@@ -66,6 +66,9 @@ bool egress_allows_request(const struct egress *, const char *host,
 bool egress_is_internal(const struct egress *, const char *host, uint16_t port,
     struct span method, struct span path);
 
+/* A rule seals a part of some answer: what cannot be read must not come back. */
+bool egress_seals(const struct egress *);
+
 /* A destination says `internal` that did not in `was` (NULL: no record), or not
  * for this method or path: what may be reached inside is for the operator to
  * say, and not for an app's key. */

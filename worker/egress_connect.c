@@ -182,6 +182,12 @@ begin_blind(struct egress_conn *e, struct egress *record)
 		    "destinations, without methods and paths");
 		return;
 	}
+	if (egress_seals(record)) {
+		refuse(e, ERROR_FORBIDDEN_DESTINATION,
+		    "the app's rules seal answers, and those in this tunnel "
+		    "could not be");
+		return;
+	}
 	to = egress_destination(e->app, record, e->host, e->port,
 	    egress_is_internal(record, e->host, e->port, SPAN_LIT(""), SPAN_LIT("")));
 	to->plain = true;

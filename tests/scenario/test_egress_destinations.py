@@ -146,7 +146,14 @@ def test_pass_through(make_egress, origin):
         allow(stack, {"destinations": [{"host": "localhost", "port": origin.port} | rule]})
         with stack.tunnel(to, key=key) as t:
             assert t.answer.code == "forbidden-destination"
-    allow(stack, {"destinations": [{"host": "localhost", "port": origin.port}]})
+    named = {"destinations": [{"host": "localhost", "port": origin.port}]}
+    # Nobody could seal what comes back.
+    allow(stack, named | {"responses": [{"method": "POST", "path": "/x", "response": [
+        {"action": "encrypt", "selections": [{"selector": "$.card"}]}]}]})
+    with stack.tunnel(to, key=key) as t:
+        assert t.answer.code == "forbidden-destination"
+        assert "seal answers" in t.answer.json()["detail"]
+    allow(stack, named)
     token = stack.token(CARD)
     with stack.tunnel(to, key=key) as t:
         # The certificate is the destination's own, and nothing is opened.

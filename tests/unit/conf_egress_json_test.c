@@ -427,11 +427,37 @@ test_the_relay_of_an_app_without_a_record(void **state)
 	relay_unref(&r);
 }
 
+static void
+test_what_seals(void **state)
+{
+	static const struct { const char *json; bool seals; } rows[] = {
+		{ "{}", false },
+		{ LIST("{\"host\":\"a.test\"}"), false },
+		{ ROUTE(",\"response\":[]"), false },
+		{ ROUTE(",\"response\":[{\"action\":\"decrypt\",\"selections\":"
+		    "[{\"selector\":\"$..*\"}]}]"), false },
+		{ ROUTE(",\"response\":[" SEAL "]"), true },
+		{ "{\"responses\":[{\"path\":\"/a\",\"response\":[]},"
+		    "{\"path\":\"/b\",\"response\":["
+		    SEAL "]}]}", true },
+	};
+	struct egress *e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		e = parse(rows[i].json);
+		if (egress_seals(e) != rows[i].seals)
+			fail_msg("%s", rows[i].json);
+		egress_unref(&e);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_app_ids),
+		cmocka_unit_test(test_what_seals),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_how_many),
 		cmocka_unit_test(test_without_a_list_everything),
