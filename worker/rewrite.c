@@ -178,7 +178,8 @@ put_found(struct rewrite *r, const struct body_slot *s,
     enum body_value_type type, struct span text)
 {
 	size_t from = buffer_len(&r->out);
-	enum rc rc = body_found_write(s->place, type, text, &r->out);
+	enum rc rc = body_found_write(s->place, s->depth, type, text,
+	    &r->out);
 
 	if (rc == RC_OK && r->delimiter.len != 0 && text.len != 0 &&
 	    holds_delimiter(r, from)) {
@@ -208,7 +209,8 @@ rewrite_replace(struct rewrite *r, enum body_value_type type, struct span text)
 		break;
 	case REWRITE_HEAD_TOKENS:
 		rc = s->place == BODY_FOUND_PLAIN && !body_found_fits_line(text) ?
-		    RC_SYNTAX : body_found_write(s->place, type, text, &r->out);
+		    RC_SYNTAX : body_found_write(s->place, s->depth, type, text,
+		    &r->out);
 		break;
 	case REWRITE_TOKENS:
 		rc = put_found(r, s, type, text);

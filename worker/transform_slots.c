@@ -228,6 +228,7 @@ take_founds(struct rewrite *r, const struct body_founds *founds)
 			.type = BODY_VALUE_STRING,
 			.escaped = founds->v[i].encoded,
 			.place = founds->v[i].place,
+			.depth = founds->v[i].depth,
 		};
 	return (RC_OK);
 }

@@ -13,6 +13,9 @@
 #define FOUNDS_FIRST	16
 #define PERCENT_BYTES	3
 
+/* Of a text inside of strings of JSON: a token's worth of quotes, four deep. */
+#define QUOTED_BYTES_MAX	((size_t)16 << 20)
+
 void
 body_founds_fini(struct body_founds *f)
 {
@@ -50,6 +53,7 @@ escape_of(const struct body_found *f)
 	case BODY_FOUND_PERCENT:
 		return (BODY_TOKEN_PERCENT);
 	case BODY_FOUND_XML:
+	case BODY_FOUND_CDATA:
 		return (BODY_TOKEN_REFERENCE);
 	case BODY_FOUND_PLAIN:
 	case BODY_FOUND_FILE:
@@ -157,10 +161,38 @@ reference(char c)
 	}
 }
 
-static enum rc
-write_xml(struct span text, struct buffer *out)
+/* A section cannot say all: it ends before such a character and begins again
+ * behind what stands for it (2.7).  "]]>" needs its '>', also one that follows
+ * the text. */
+#define CDATA(s)	"]]>" s "<![CDATA["
+
+static const char *
+between_sections(char c, bool last)
 {
-	const char *ref;
+	switch (c) {
+	case '>':
+		return (CDATA("&gt;"));
+	case '\r':
+		return (CDATA("&#13;"));
+	case ']':
+		return (last ? CDATA("&#93;") : NULL);
+	default:
+		return (NULL);
+	}
+}
+
+static const char *
+written(enum body_found_place place, struct span text, size_t i)
+{
+	return (place == BODY_FOUND_CDATA ?
+	    between_sections(text.p[i], i + 1 == text.len) :
+	    reference(text.p[i]));
+}
+
+static enum rc
+write_xml(enum body_found_place place, struct span text, struct buffer *out)
+{
+	const char *instead;
 	size_t len = 0;
 	char *to;
 	enum rc rc;
@@ -168,14 +200,15 @@ write_xml(struct span text, struct buffer *out)
 	if (!utf8_valid(text.p, text.len) || !is_xml_text(text))
 		return (RC_SYNTAX);
 	for (size_t i = 0; i < text.len; i++)
-		len += (ref = reference(text.p[i])) != NULL ? strlen(ref) : 1;
+		len += (instead = written(place, text, i)) != NULL ?
+		    strlen(instead) : 1;
 	if ((rc = buffer_reserve(out, len, &to)) != RC_OK)
 		return (rc);
 	for (size_t i = 0; i < text.len; i++) {
-		if ((ref = reference(text.p[i])) == NULL)
+		if ((instead = written(place, text, i)) == NULL)
 			*to++ = text.p[i];
 		else
-			to = mempcpy(to, ref, strlen(ref));
+			to = mempcpy(to, instead, strlen(instead));
 	}
 	buffer_commit(out, len);
 	return (RC_OK);
@@ -183,12 +216,10 @@ write_xml(struct span text, struct buffer *out)
 
 /* ---- any place -------------------------------------------------------------------- */
 
-enum rc
-body_found_write(enum body_found_place place, enum body_value_type type,
+static enum rc
+write_in_place(enum body_found_place place, enum body_value_type type,
     struct span opened, struct buffer *out)
 {
-	if (opened.len == 0 && place != BODY_FOUND_JSON_VALUE)
-		return (RC_OK);
 	switch (place) {
 	case BODY_FOUND_JSON_VALUE:
 		return (body_json_insert(type, opened, out));
@@ -197,12 +228,51 @@ body_found_write(enum body_found_place place, enum body_value_type type,
 	case BODY_FOUND_PERCENT:
 		return (write_percent(opened, out));
 	case BODY_FOUND_XML:
-		return (write_xml(opened, out));
+	case BODY_FOUND_CDATA:
+		return (write_xml(place, opened, out));
 	case BODY_FOUND_PLAIN:
 	case BODY_FOUND_FILE:
 		break;
 	}
 	return (buffer_append(out, opened.p, opened.len));
+}
+
+/* *text as `depth` strings write it, one in the other; in one of two buffers. */
+static enum rc
+quote(unsigned depth, struct span *text, struct buffer bufs[2])
+{
+	enum rc rc = RC_OK;
+
+	for (unsigned i = 0; i < depth && rc == RC_OK; i++) {
+		struct buffer *to = &bufs[i % 2];
+
+		buffer_clear(to);
+		rc = body_json_escape_text(*text, to);
+		*text = (struct span){ buffer_data(to), buffer_len(to) };
+	}
+	return (rc);
+}
+
+enum rc
+body_found_write(enum body_found_place place, unsigned depth,
+    enum body_value_type type, struct span opened, struct buffer *out)
+{
+	struct buffer bufs[2];
+	enum rc rc;
+
+	if (opened.len == 0 && place != BODY_FOUND_JSON_VALUE)
+		return (RC_OK);
+	if (depth == 0 || place == BODY_FOUND_PLAIN)
+		return (write_in_place(place, type, opened, out));
+	if (depth > BODY_FOUND_DEPTH_MAX)
+		return (RC_SYNTAX);
+	buffer_init(&bufs[0], QUOTED_BYTES_MAX, true);
+	buffer_init(&bufs[1], QUOTED_BYTES_MAX, true);
+	if ((rc = quote(depth, &opened, bufs)) == RC_OK)
+		rc = write_in_place(place, type, opened, out);
+	buffer_fini(&bufs[0]);
+	buffer_fini(&bufs[1]);
+	return (rc);
 }
 
 bool

@@ -6,6 +6,7 @@
 #ifndef RELAY_BODY_SCAN_PRIVATE_H
 #define RELAY_BODY_SCAN_PRIVATE_H
 
+#include "lib/body/quoting.h"
 #include "lib/body/scan.h"
 #include "lib/body/token_find.h"
 
@@ -17,6 +18,8 @@ struct scan_text {
 	size_t				seen;		/* blanks before a guess */
 	size_t				last_end;	/* of the last token */
 	struct body_token_finder	finder;
+	struct body_quoting		quoting;	/* as the form writes */
+	struct body_quoting		url;		/* percent-encoded */
 	struct body_token		token;		/* found; place not known */
 	size_t				looked;		/* so far behind it */
 };

@@ -68,6 +68,14 @@ escapes_of(enum body_scan_form form)
 	return (BODY_TOKEN_PERCENT | BODY_TOKEN_BACKSLASH);
 }
 
+/* Plain text has escapes of JSON where it has any. */
+static enum body_quoting_kind
+quoting_of(enum body_scan_form form)
+{
+	return (form == BODY_SCAN_FORM ? BODY_QUOTING_FORM :
+	    form == BODY_SCAN_XML ? BODY_QUOTING_XML : BODY_QUOTING_JSON);
+}
+
 static void
 begin_tokens(struct scan_text *t, enum body_scan_form form)
 {
@@ -75,6 +83,8 @@ begin_tokens(struct scan_text *t, enum body_scan_form form)
 	t->state = STATE_TOKENS;
 	body_token_finder_init(&t->finder, escapes_of(form),
 	    t->limits.token_bytes, t->start);
+	body_quoting_init(&t->quoting, quoting_of(form), t->start);
+	body_quoting_init(&t->url, BODY_QUOTING_URL, t->start);
 }
 
 void
@@ -135,10 +145,11 @@ guess(struct scan_text *t, const struct view *v)
 
 static void
 put(struct body_founds *out, size_t start, size_t end,
-    enum body_found_place place, bool encoded)
+    enum body_found_place place, bool encoded, unsigned depth)
 {
 	ensure(out->n < out->cap);
-	out->v[out->n++] = (struct body_found){ start, end, place, encoded };
+	out->v[out->n++] = (struct body_found){ start, end, place, encoded,
+	    (uint8_t)depth };
 }
 
 static enum rc
@@ -150,7 +161,7 @@ file(struct scan_text *t, const struct view *v, struct body_founds *out)
 	}
 	if (!v->whole)
 		return (RC_MORE);
-	put(out, t->start, v->end, BODY_FOUND_FILE, false);
+	put(out, t->start, v->end, BODY_FOUND_FILE, false, 0);
 	t->state = STATE_LEFT;
 	return (RC_OK);
 }
@@ -161,18 +172,33 @@ place_of(const struct scan_text *t, const struct body_token *token)
 	if (t->form == BODY_SCAN_FORM || token->escape == BODY_TOKEN_PERCENT)
 		return (BODY_FOUND_PERCENT);
 	if (t->form == BODY_SCAN_XML)
-		return (BODY_FOUND_XML);
+		return (t->quoting.cdata ? BODY_FOUND_CDATA : BODY_FOUND_XML);
 	if (t->form == BODY_SCAN_JSON || token->escape == BODY_TOKEN_BACKSLASH)
 		return (BODY_FOUND_JSON_TEXT);
 	return (BODY_FOUND_PLAIN);
 }
 
-static void
-put_token(struct scan_text *t, const struct body_token *token,
-    struct body_founds *out)
+/* Of a token in its place, up to which all is counted. */
+static unsigned
+depth_of(const struct scan_text *t, enum body_found_place place)
 {
-	put(out, token->start, token->end, place_of(t, token),
-	    token->escape != BODY_TOKEN_RAW);
+	bool url = place == BODY_FOUND_PLAIN ||
+	    (place == BODY_FOUND_PERCENT && t->form != BODY_SCAN_FORM);
+
+	return (body_quoting_depth(url ? &t->url : &t->quoting));
+}
+
+static void
+put_token(struct scan_text *t, const struct view *v,
+    const struct body_token *token, struct body_founds *out)
+{
+	enum body_found_place place;
+
+	body_quoting_pass(&t->quoting, v->window, v->base, token->start, true);
+	body_quoting_pass(&t->url, v->window, v->base, token->start, true);
+	place = place_of(t, token);
+	put(out, token->start, token->end, place,
+	    token->escape != BODY_TOKEN_RAW, depth_of(t, place));
 	t->last_end = token->end;
 }
 
@@ -192,7 +218,7 @@ tokens(struct scan_text *t, const struct view *v, struct body_founds *out)
 	if (!body_token_find(&t->finder, v->window, v->base, v->whole, &token))
 		return (RC_MORE);
 	if (!may_be_value(t, &token)) {
-		put_token(t, &token, out);
+		put_token(t, v, &token, out);
 		return (RC_OK);
 	}
 	t->token = token;
@@ -205,7 +231,7 @@ static void
 put_value(struct scan_text *t, const struct view *v, struct body_founds *out)
 {
 	put(out, t->token.start - 1, t->token.end + 1, BODY_FOUND_JSON_VALUE,
-	    t->token.escape != BODY_TOKEN_RAW);
+	    t->token.escape != BODY_TOKEN_RAW, 0);
 	t->last_end = t->token.end + 1;
 	body_token_finder_pass(&t->finder, v->window, v->base, t->last_end);
 }
@@ -220,7 +246,7 @@ behind(struct scan_text *t, const struct view *v, struct body_founds *out)
 		return (RC_MORE);
 	if (quote == v->end || *at(v, quote) != '"') {
 		t->state = STATE_TOKENS;
-		put_token(t, &t->token, out);
+		put_token(t, v, &t->token, out);
 		return (RC_OK);
 	}
 	if (t->looked == quote)
@@ -232,7 +258,7 @@ behind(struct scan_text *t, const struct view *v, struct body_founds *out)
 		return (RC_MORE);
 	t->state = STATE_TOKENS;
 	if (t->looked < v->end && t->looked < last && *at(v, t->looked) == ':')
-		put_token(t, &t->token, out);
+		put_token(t, v, &t->token, out);
 	else
 		put_value(t, v, out);
 	return (RC_OK);
@@ -284,6 +310,19 @@ settled_of(const struct scan_text *t, const struct view *v)
 	return (offset);
 }
 
+/* What is decided must be counted before it goes. */
+static size_t
+counted(struct scan_text *t, const struct view *v, size_t settled)
+{
+	if (v->whole && settled == v->end)
+		return (settled);
+	body_quoting_pass(&t->quoting, v->window, v->base, settled, false);
+	body_quoting_pass(&t->url, v->window, v->base, settled, false);
+	if (t->quoting.at < settled)
+		settled = t->quoting.at;
+	return (t->url.at < settled ? t->url.at : settled);
+}
+
 enum rc
 scan_text_feed(struct scan_text *t, struct span window, size_t base, bool whole,
     size_t max_found, struct body_founds *out, size_t *settled)
@@ -296,5 +335,7 @@ scan_text_feed(struct scan_text *t, struct span window, size_t base, bool whole,
 			rc = step(t, &v, out);
 	}
 	*settled = settled_of(t, &v);
+	if (t->state == STATE_TOKENS || t->state == STATE_BEHIND)
+		*settled = counted(t, &v, *settled);
 	return (rc == RC_MORE ? RC_OK : rc);
 }

@@ -19,6 +19,7 @@ struct body_slot {
 	bool			empty;	/* the empty string */
 	bool			bare;	/* a form's name without '=' */
 	enum body_found_place	place;	/* of what was found by a scan */
+	uint8_t			depth;	/* and the strings around it there */
 	uint16_t		selection; /* which selector chose it first */
 };
 

@@ -91,7 +91,7 @@ check_write(struct span text)
 	struct buffer out;
 
 	buffer_init(&out, 0, true);
-	if (body_found_write(BODY_FOUND_JSON_TEXT, BODY_VALUE_NUMBER, text,
+	if (body_found_write(BODY_FOUND_JSON_TEXT, 0, BODY_VALUE_NUMBER, text,
 	    &out) == RC_OK)
 		for (size_t i = 0; i < buffer_len(&out); i++) {
 			ensure(buffer_data(&out)[i] != '"');
@@ -99,17 +99,54 @@ check_write(struct span text)
 			ensure(i < buffer_len(&out));
 		}
 	buffer_clear(&out);
-	if (body_found_write(BODY_FOUND_XML, BODY_VALUE_STRING, text, &out) ==
+	if (body_found_write(BODY_FOUND_XML, 0, BODY_VALUE_STRING, text, &out) ==
 	    RC_OK)
 		for (size_t i = 0; i < buffer_len(&out); i++)
 			ensure(buffer_data(&out)[i] != '\0' &&
 			    strchr("<>\"'\r\n\t", buffer_data(&out)[i]) == NULL);
 	buffer_clear(&out);
-	ensure(body_found_write(BODY_FOUND_PERCENT, BODY_VALUE_STRING, text,
+	/* A section ends by ours alone, and begins again. */
+	if (body_found_write(BODY_FOUND_CDATA, 0, BODY_VALUE_STRING, text, &out) ==
+	    RC_OK && buffer_len(&out) != 0) {
+		const char *p = buffer_cstr(&out), *at;
+
+		for (; (at = strstr(p, "]]>")) != NULL; p = at + 3)
+			ensure(at[3] == '&' && strchr("gl#", at[4]) != NULL);
+		ensure(buffer_data(&out)[buffer_len(&out) - 1] != ']');
+	}
+	buffer_clear(&out);
+	ensure(body_found_write(BODY_FOUND_PERCENT, 0, BODY_VALUE_STRING, text,
 	    &out) == RC_OK);
 	for (size_t i = 0; i < buffer_len(&out); i++)
 		ensure(strchr("&=+;#/?\"\\ ", buffer_data(&out)[i]) == NULL);
 	buffer_fini(&out);
+}
+
+/* Readers of strings in strings have the text again. */
+static void
+check_depth(struct span text, unsigned depth)
+{
+	struct buffer written, read;
+
+	buffer_init(&written, 0, true);
+	buffer_init(&read, 0, true);
+	if (body_found_write(BODY_FOUND_JSON_TEXT, depth, BODY_VALUE_STRING,
+	    text, &read) != RC_OK)
+		ensure(!utf8_valid(text.p, text.len));
+	else for (unsigned i = 0; i <= depth; i++) {
+		buffer_clear(&written);
+		buffer_puts(&written, "\"");
+		buffer_put(&written, buffer_data(&read), buffer_len(&read));
+		buffer_puts(&written, "\"");
+		buffer_clear(&read);
+		ensure(body_json_unescape((struct span){ buffer_data(&written),
+		    buffer_len(&written) }, &read) == RC_OK);
+		if (i == depth)
+			ensure(buffer_len(&read) == text.len && (text.len == 0 ||
+			    memcmp(buffer_data(&read), text.p, text.len) == 0));
+	}
+	buffer_fini(&written);
+	buffer_fini(&read);
 }
 
 int
@@ -131,13 +168,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		const struct body_found *f = &once.v[i], *g = &often.v[i];
 
 		ensure(f->start == g->start && f->end == g->end &&
-		    f->place == g->place && f->encoded == g->encoded);
+		    f->place == g->place && f->encoded == g->encoded &&
+		    f->depth == g->depth);
 		ensure(f->start >= at && f->end > f->start &&
 		    f->end <= text.len);
 		check_found(text, f);
 		at = f->end;
 	}
 	check_write(text);
+	check_depth(text, data[1] % (BODY_FOUND_DEPTH_MAX + 1));
 	body_founds_fini(&once);
 	body_founds_fini(&often);
 	return (0);

@@ -62,6 +62,11 @@ static const struct {
 	{ BODY_FOUND_XML, S, "a \xc3\xa4", "a \xc3\xa4" },
 	{ BODY_FOUND_XML, S, "]]><a b=\"c\" d='e'>&amp;",
 	    "]]&gt;&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;amp;" },
+	{ BODY_FOUND_CDATA, S, "", "" },
+	{ BODY_FOUND_CDATA, S, "<a b=\"c\">&\n]]",
+	    "<a b=\"c\"]]>&gt;<![CDATA[&\n]]]>&#93;<![CDATA[" },
+	{ BODY_FOUND_CDATA, S, "]]>\r", "]]]]>&gt;<![CDATA[]]>&#13;<![CDATA[" },
+	{ BODY_FOUND_CDATA, S, "a\x01", NULL },
 	{ BODY_FOUND_XML, S, "\t\n\r", "&#9;&#10;&#13;" },
 	{ BODY_FOUND_XML, S, "a\x01", NULL },
 	{ BODY_FOUND_XML, S, "\x1f", NULL },
@@ -88,7 +93,7 @@ test_write(void **state)
 
 		buffer_clear(&out);
 		buffer_puts(&out, ">");
-		assert_int_equal(body_found_write(cases[i].place,
+		assert_int_equal(body_found_write(cases[i].place, 0,
 		    cases[i].type, opened, &out),
 		    want != NULL ? RC_OK : RC_SYNTAX);
 		assert_int_equal(buffer_cstr(&out)[0], '>');
@@ -97,10 +102,48 @@ test_write(void **state)
 		if (want == NULL || strlen(want) < 2)
 			continue;
 		buffer_init(&small, strlen(want) - 1, false);
-		assert_int_equal(body_found_write(cases[i].place,
+		assert_int_equal(body_found_write(cases[i].place, 0,
 		    cases[i].type, opened, &small), RC_LIMIT);
 		assert_int_equal(buffer_len(&small), 0);
 		buffer_fini(&small);
+	}
+	buffer_fini(&out);
+}
+
+/* Strings around the place: each round of escapes by itself. */
+static void
+test_depth(void **state)
+{
+	static const struct {
+		enum body_found_place	place;
+		unsigned		depth;
+		const char		*opened;
+		const char		*written;
+	} deep[] = {
+		{ BODY_FOUND_JSON_TEXT, 1, "4111", "4111" },
+		{ BODY_FOUND_JSON_TEXT, 1, "", "" },
+		{ BODY_FOUND_JSON_TEXT, 1, "a\"b\\\n", "a\\\\\\\"b\\\\\\\\\\\\n" },
+		{ BODY_FOUND_JSON_TEXT, 2, "\"", "\\\\\\\\\\\\\\\"" },
+		{ BODY_FOUND_JSON_TEXT, 4, "", "" },
+		{ BODY_FOUND_JSON_TEXT, 5, "a", NULL },
+		{ BODY_FOUND_JSON_TEXT, 1, "\xff", NULL },
+		{ BODY_FOUND_PERCENT, 1, "\",\"b\":\"", "%5C%22%2C%5C%22b%5C%22%3A%5C%22" },
+		{ BODY_FOUND_PERCENT, 2, "\"", "%5C%5C%5C%22" },
+		{ BODY_FOUND_XML, 1, "\"<", "\\&quot;&lt;" },
+		{ BODY_FOUND_CDATA, 1, "\"<", "\\\"<" },
+		{ BODY_FOUND_PLAIN, 9, "\"", "\"" },
+	};
+	struct buffer out;
+
+	(void)state;
+	buffer_init(&out, 0, false);
+	for (size_t i = 0; i < sizeof(deep) / sizeof(deep[0]); i++) {
+		buffer_clear(&out);
+		assert_int_equal(body_found_write(deep[i].place, deep[i].depth,
+		    S, span_of(deep[i].opened), &out),
+		    deep[i].written != NULL ? RC_OK : RC_SYNTAX);
+		assert_string_equal(buffer_cstr(&out),
+		    deep[i].written != NULL ? deep[i].written : "");
 	}
 	buffer_fini(&out);
 }
@@ -113,11 +156,11 @@ test_nul(void **state)
 
 	(void)state;
 	buffer_init(&out, 0, false);
-	assert_int_equal(body_found_write(BODY_FOUND_XML, S, nul, &out),
+	assert_int_equal(body_found_write(BODY_FOUND_XML, 0, S, nul, &out),
 	    RC_SYNTAX);
-	assert_int_equal(body_found_write(BODY_FOUND_PERCENT, S, nul, &out),
+	assert_int_equal(body_found_write(BODY_FOUND_PERCENT, 0, S, nul, &out),
 	    RC_OK);
-	assert_int_equal(body_found_write(BODY_FOUND_JSON_TEXT, S, nul, &out),
+	assert_int_equal(body_found_write(BODY_FOUND_JSON_TEXT, 0, S, nul, &out),
 	    RC_OK);
 	assert_string_equal(buffer_cstr(&out), "a%00ba\\u0000b");
 	assert_false(body_found_fits_line(nul));
@@ -161,6 +204,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_write),
+		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_fits_line),
 		cmocka_unit_test(test_founds_grow),

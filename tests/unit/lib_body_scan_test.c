@@ -50,13 +50,14 @@ letter(const struct body_found *f)
 		[BODY_FOUND_JSON_TEXT] = { "T", "t" },
 		[BODY_FOUND_PERCENT] = { "U", "u" },
 		[BODY_FOUND_XML] = { "X", "x" },
+		[BODY_FOUND_CDATA] = { "C", "c" },
 		[BODY_FOUND_FILE] = { "F", "f" },
 	};
 
 	return (letters[f->place][f->encoded]);
 }
 
-/* "V[token]" in place of each; the token's own text is checked against the
+/* "V[token]" in place of each, "T2[token]" two strings deep; its own text is checked against the
  * window it was found in. */
 static void
 put_founds(struct span text, const char *window, size_t base, size_t len,
@@ -75,6 +76,8 @@ put_founds(struct span text, const char *window, size_t base, size_t len,
 		assert_int_equal(body_found_token((struct span){ window, len },
 		    base, f, &token), RC_OK);
 		buffer_puts(out, letter(f));
+		if (f->depth != 0)
+			buffer_printf(out, "%u", (unsigned)f->depth);
 		buffer_puts(out, "[");
 		buffer_put(out, buffer_data(&token), buffer_len(&token));
 		buffer_puts(out, "]");
@@ -216,7 +219,20 @@ static const struct {
 	{ JSON, "\"" TOKEN " b\"", "\"T[" TOKEN "] b\"" },
 	{ JSON, "\"" TOKEN SHORT "\"", "\"T[" TOKEN "]T[" SHORT "]\"" },
 	{ JSON, "\"" TOKEN "\\\"\"", "\"T[" TOKEN "]\\\"\"" },
-	{ JSON, "\"\\\"" TOKEN "\"", "\"\\\"T[" TOKEN "]\"" },
+	{ JSON, "\"\\\"" TOKEN "\"", "\"\\\"T1[" TOKEN "]\"" },
+	/* a string in a string, in one more; names; a string that is over */
+	{ JSON, "\"{\\\"a\\\":\\\"" TOKEN "\\\"}\"",
+	    "\"{\\\"a\\\":\\\"T1[" TOKEN "]\\\"}\"" },
+	{ JSON, "\"{\\\"" TOKEN "\\\":\\\"x" SHORT,
+	    "\"{\\\"T1[" TOKEN "]\\\":\\\"xT1[" SHORT "]" },
+	{ JSON, "\"[\\\"[\\\\\\\"" TOKEN "\\\\\\\"]\\\"," SHORT "]\",\"" TOKEN "\"",
+	    "\"[\\\"[\\\\\\\"T2[" TOKEN "]\\\\\\\"]\\\",T[" SHORT "]]\",V[" TOKEN "]" },
+	{ JSON, "\"[\\u0022[\\\\u0022" TOKEN "\\\\u0022]\\u0022," SHORT "]\"",
+	    "\"[\\u0022[\\\\u0022T2[" TOKEN "]\\\\u0022]\\u0022,T[" SHORT "]]\"" },
+	{ JSON, "\"say \\\"hi\\\" and " TOKEN "\"", "\"say \\\"hi\\\" and T[" TOKEN "]\"" },
+	{ JSON, "\"\\u0022\",\"a" TOKEN "\"", "\"\\u0022\",\"aT[" TOKEN "]\"" },
+	{ JSON, "\"?q=%7B%22a%22:%22" PERCENT "%22\"", "\"?q=%7B%22a%22:%22u1[" TINY "]%22\"" },
+	{ JSON, "\"?q=%22\",\"?q=" PERCENT "\"", "\"?q=%22\",\"?q=u[" TINY "]\"" },
 	{ JSON, "\"\\\\\\\"" TOKEN "\"", "\"\\\\\\\"T[" TOKEN "]\"" },
 	{ JSON, "\"" SLASHED "\"", "v[" TINY "]" },
 	{ JSON, "\"" UNICODE "\"", "v[" TINY "]" },
@@ -250,10 +266,21 @@ static const struct {
 	{ FORM, "a=" LETTERS, "a=u[" TINY "]" },
 	{ FORM, "a=%2ev%3A&b=%65" , "a=%2ev%3A&b=%65" },
 	{ FORM, SLASHED, SLASHED },
+	{ FORM, "a=%22&p=%7B%22c%22%3A%22" PERCENT "%22%7D&b=" PERCENT,
+	    "a=%22&p=%7B%22c%22%3A%22u1[" TINY "]%22%7D&b=u[" TINY "]" },
+	{ FORM, "p=[\"[%5c\"" TOKEN "%5C%22]%22," PERCENT "]",
+	    "p=[\"[%5c\"U2[" TOKEN "]%5C%22]%22,u[" TINY "]]" },
 
 	/* XML */
 	{ XML, "<a b='" TOKEN "'>" REFS "</a>", "<a b='X[" TOKEN "]'>x[" TINY "]</a>" },
 	{ XML, "<a>" PERCENT "</a>", "<a>u[" TINY "]</a>" },
+	{ XML, "<a b=\"\">\n{\"c\":&quot;" TOKEN "&#34;,&#x22;d > e" REFS,
+	    "<a b=\"\">\n{\"c\":&quot;X1[" TOKEN "]&#34;,&#x22;d > ex1[" TINY "]" },
+	{ XML, "<p>he said \"" TOKEN "\"</p>[" TOKEN, "<p>he said \"X[" TOKEN "]\"</p>[X[" TOKEN "]" },
+	{ XML, "<a><![CDATA[<b>\"" TOKEN "]]" SHORT "]]>" TOKEN "<![CDATA [" TOKEN,
+	    "<a><![CDATA[<b>\"C[" TOKEN "]]]C[" SHORT "]]]>X[" TOKEN "]<![CDATA [X[" TOKEN "]" },
+	{ XML, "<a><![CDATA[{\"c\":\"" TOKEN "\",&quot;" TOKEN "]]></a>",
+	    "<a><![CDATA[{\"c\":\"C1[" TOKEN "]\",&quot;C[" TOKEN "]]]></a>" },
 	{ "image/svg+xml", TOKEN, "X[" TOKEN "]" },
 	{ "text/html; charset=utf-8", "<p>" TOKEN "&#", "<p>X[" TOKEN "]&#" },
 
