@@ -139,6 +139,22 @@ fill_backslashes(char *body, size_t len)
 }
 
 static size_t
+fill_quotes(char *body, size_t len)
+{
+	return (repeat(body, len, "\\\""));
+}
+
+/* One string of JSON, all of whose contents is JSON. */
+static size_t
+fill_json_in_json(char *body, size_t len)
+{
+	(void)repeat(body, len, "{\\\"id\\\":4711,\\\"event\\\":\\\"delivered\\\","
+	    "\\\"name\\\":\\\"Eve Everett\\\"},");
+	body[0] = '"';
+	return (0);
+}
+
+static size_t
 fill_multipart(char *body, size_t len)
 {
 	static const char head[] = "--b\r\nContent-Disposition: form-data; "
@@ -173,8 +189,12 @@ static const struct row {
 	    "multipart/form-data; boundary=b", fill_multipart },
 	{ "starts", "hostile: \"ev:\" for ever", "application/json",
 	    fill_starts },
+	{ "json_in_json", "JSON in a string of JSON", "application/json",
+	    fill_json_in_json },
 	{ "backslashes", "hostile: backslashes", "application/json",
 	    fill_backslashes },
+	{ "quotes", "hostile: quotes with backslashes", "application/json",
+	    fill_quotes },
 };
 #define ROWS	(sizeof(rows) / sizeof(rows[0]))
 

@@ -66,6 +66,9 @@ word(const struct view *v, const char *text, enum unit unit, size_t *len)
 {
 	size_t n = strlen(text), left = (size_t)(v->end - v->p);
 
+	/* Most differ here. */
+	if (left > 1 && (v->p[1] | 0x20) != (text[1] | 0x20))
+		return (UNIT_OTHER);
 	if (strncasecmp(v->p, text, left < n ? left : n) != 0)
 		return (UNIT_OTHER);
 	if (left < n)
@@ -284,22 +287,84 @@ behind_field(struct body_quoting *q, const char *p, const char *end)
 	return (at + 1);
 }
 
-/* The first byte that can change anything.  Of JSON no quote of its own is
- * left, so that one stands behind a backslash. */
+/* The first of one or two bytes, or the end. */
+static const char *
+find(const char *p, const char *end, char a, char b)
+{
+	const char *at = memchr(p, a, (size_t)(end - p)), *also;
+
+	if (at == NULL)
+		at = end;
+	also = a == b ? NULL : memchr(p, b, (size_t)(at - p));
+	return (also != NULL ? also : at);
+}
+
+/* The first byte that can change anything. */
 static const char *
 skip(const struct body_quoting *q, const char *p, const char *end)
 {
-	const char *at;
-	char c;
+	switch (q->kind) {
+	case BODY_QUOTING_URL:
+		if (q->run == 0 && q->odd == 0)
+			return (find(p, end, '%', '%'));
+		break;
+	case BODY_QUOTING_XML:
+		if (q->begun == BEGUN_OTHER && q->run == 0)
+			return (q->cdata ? find(p, end, ']', ']') :
+			    q->tag ? find(p, end, '>', '<') :
+			    find(p, end, '<', '<'));
+		break;
+	case BODY_QUOTING_JSON:
+	case BODY_QUOTING_FORM:
+		break;
+	}
+	return (p);
+}
 
-	if (q->kind == BODY_QUOTING_JSON && q->run == 0)
-		c = '\\';
-	else if (q->kind == BODY_QUOTING_URL && q->run == 0 && q->odd == 0)
-		c = '%';
-	else
-		return (p);
-	at = memchr(p, c, (size_t)(end - p));
-	return (at != NULL ? at : end);
+/* To the end, or to what it cuts.  No quote of the JSON itself is left, so each
+ * stands behind a backslash. */
+static const char *
+count_json(struct body_quoting *q, struct view v)
+{
+	enum unit unit;
+	size_t len;
+
+	for (;;) {
+		if (q->run == 0)
+			v.p = find(v.p, v.end, '\\', '\\');
+		for (; v.p != v.end && *v.p == '\\'; v.p++)
+			q->run++;
+		if (v.p == v.end)
+			return (v.p);
+		len = 1;
+		if (*v.p == '"')
+			quote(q, level_of(q->run));
+		else if (*v.p == 'u') {
+			unit = word(&v, "u0022", UNIT_UNICODE_QUOTE, &len);
+			if (unit == UNIT_CUT)
+				return (v.p);
+			if (unit == UNIT_UNICODE_QUOTE)
+				quote(q, unicode_level_of(q->run));
+		}
+		q->run = 0;
+		v.p += len;
+	}
+}
+
+/* The same of all others. */
+static const char *
+count_units(struct body_quoting *q, struct view v)
+{
+	enum unit unit;
+	size_t len;
+
+	while ((v.p = skip(q, v.p, v.end)) != v.end) {
+		if ((unit = unit_of(q, &v, &len)) == UNIT_CUT)
+			break;
+		count(q, unit, *v.p);
+		v.p += len;
+	}
+	return (v.p);
 }
 
 void
@@ -307,23 +372,19 @@ body_quoting_pass(struct body_quoting *q, struct span window, size_t base,
     size_t to, bool whole)
 {
 	struct view v = { NULL, NULL, whole };
-	enum unit unit;
-	size_t len;
 
 	if (to <= q->at)
 		return;
 	ensure(q->at >= base && to - base <= window.len);
 	v.p = window.p + (q->at - base);
 	v.end = window.p + (to - base);
-	if (q->kind == BODY_QUOTING_JSON)
+	if (q->kind == BODY_QUOTING_JSON) {
 		v.p = behind_string(q, v.p, v.end);
-	else if (q->kind == BODY_QUOTING_FORM)
-		v.p = behind_field(q, v.p, v.end);
-	while ((v.p = skip(q, v.p, v.end)) != v.end) {
-		if ((unit = unit_of(q, &v, &len)) == UNIT_CUT)
-			break;
-		count(q, unit, *v.p);
-		v.p += len;
+		v.p = count_json(q, v);
+	} else {
+		if (q->kind == BODY_QUOTING_FORM)
+			v.p = behind_field(q, v.p, v.end);
+		v.p = count_units(q, v);
 	}
 	q->at = to - (size_t)(v.end - v.p);
 }

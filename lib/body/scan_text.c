@@ -188,14 +188,22 @@ depth_of(const struct scan_text *t, enum body_found_place place)
 	return (body_quoting_depth(url ? &t->url : &t->quoting));
 }
 
+/* What is before `to`.  A form has its own percent-encoding. */
+static void
+count(struct scan_text *t, const struct view *v, size_t to, bool whole)
+{
+	body_quoting_pass(&t->quoting, v->window, v->base, to, whole);
+	if (t->form != BODY_SCAN_FORM)
+		body_quoting_pass(&t->url, v->window, v->base, to, whole);
+}
+
 static void
 put_token(struct scan_text *t, const struct view *v,
     const struct body_token *token, struct body_founds *out)
 {
 	enum body_found_place place;
 
-	body_quoting_pass(&t->quoting, v->window, v->base, token->start, true);
-	body_quoting_pass(&t->url, v->window, v->base, token->start, true);
+	count(t, v, token->start, true);
 	place = place_of(t, token);
 	put(out, token->start, token->end, place,
 	    token->escape != BODY_TOKEN_RAW, depth_of(t, place));
@@ -316,11 +324,11 @@ counted(struct scan_text *t, const struct view *v, size_t settled)
 {
 	if (v->whole && settled == v->end)
 		return (settled);
-	body_quoting_pass(&t->quoting, v->window, v->base, settled, false);
-	body_quoting_pass(&t->url, v->window, v->base, settled, false);
+	count(t, v, settled, false);
 	if (t->quoting.at < settled)
 		settled = t->quoting.at;
-	return (t->url.at < settled ? t->url.at : settled);
+	return (t->form != BODY_SCAN_FORM && t->url.at < settled ?
+	    t->url.at : settled);
 }
 
 enum rc
