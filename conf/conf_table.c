@@ -263,7 +263,8 @@ static const struct option relay_options[] = {
 	    "without credentials, for each client address."),
 	UINT("auth_failures_per_minute", AT(auth_failures_per_minute), "60",
 	    1, 1000000, "failures", "Credentials that were wrong, for each "
-	    "client address; then it gets 429."),
+	    "client address; then it gets 429, but for API keys that were good "
+	    "within the hour."),
 	FLAG("allow_plain_api", AT(allow_plain_api), "false",
 	    "Let listen \"api\" have addresses that are not loopback.  API "
 	    "keys and plaintext are in clear there."),

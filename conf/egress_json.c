@@ -355,6 +355,8 @@ path_fits(const struct egress_destination *d, struct span path)
 {
 	if (d->n_paths == 0)
 		return (true);
+	if (path.p == NULL)
+		return (false);
 	for (size_t i = 0; i < d->n_paths; i++)
 		if (relay_path_match(d->paths[i], path))
 			return (true);

@@ -58,7 +58,8 @@ enum rc egress_json_parse(struct span app, struct span json,
  * CONNECT, before there is a request. */
 bool egress_allows(const struct egress *, const char *host, uint16_t port);
 /* A destination fits the request, too.  GET stands for HEAD.  path: the normal
- * form of lib/http/uri.h. */
+ * form of lib/http/uri.h; p NULL where the destination may read another path,
+ * which only one without `paths` allows. */
 bool egress_allows_request(const struct egress *, const char *host,
     uint16_t port, struct span method, struct span path);
 /* A destination that fits says `internal`; without a method (p NULL) only

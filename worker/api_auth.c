@@ -3,7 +3,7 @@
  * on an API key api_key.c remembers for seconds.
  *
  * Failures are counted by address: beyond conf's auth_failures_per_minute the
- * engine is not asked any more.
+ * engine is asked only about API keys that were good before.
  */
 #include "worker/api_private.h"
 
@@ -65,15 +65,22 @@ on_verdict(void *arg, const struct api_key_answer *answer)
 	}
 }
 
+/* Views into the call's credentials. */
+static struct api_key_question
+question_of(const struct api_call *a)
+{
+	return ((struct api_key_question){
+	    .key = { buffer_data(&a->credentials.secret),
+		buffer_len(&a->credentials.secret) },
+	    .app = a->credentials.app[0] != '\0' ? a->credentials.app : NULL,
+	    .scope = a->endpoint->scope,
+	});
+}
+
 static void
 ask_about_key(struct api_call *a)
 {
-	const struct api_key_question question = {
-		.key = { buffer_data(&a->credentials.secret),
-		    buffer_len(&a->credentials.secret) },
-		.app = a->credentials.app[0] != '\0' ? a->credentials.app : NULL,
-		.scope = a->endpoint->scope,
-	};
+	const struct api_key_question question = question_of(a);
 	struct api_key_answer now;
 
 	a->auth_id = api_key_ask(a->wrk->api_keys, &question, on_verdict, a, &now);
@@ -209,11 +216,22 @@ ask_about_token(struct api_call *a)
 
 /* ---- */
 
+/* One bad client must not lock out all who share its address.  A token that is
+ * good has been seen by nobody before. */
+static bool
+was_good(const struct api_call *a)
+{
+	const struct api_key_question question = question_of(a);
+
+	return (a->credentials.scheme == API_SCHEME_KEY &&
+	    api_key_was_good(a->wrk->api_keys, &question));
+}
+
 bool
 api_auth_may_try(struct api_call *a)
 {
 	if (!address_meter_over(a->wrk->auth_failures, a->conn->client,
-	    clock_mono_ms()))
+	    clock_mono_ms()) || was_good(a))
 		return (true);
 	api_fail(a, ERROR_RATE_LIMITED, "authentication",
 	    "too many failed authentications from this address");

@@ -5,6 +5,7 @@
  *   keys -> check (one engine call for one key) -> waiters, who came with that
  *   key while the call is out.
  *   keys -> known, a table of fixed size: keyed hash -> app, for seconds.
+ *   keys -> good_keys: the hashes of keys that were good, for an hour.
  *
  * The hash is HMAC-SHA-256 under a random key of this process: what a dump
  * would show opens nothing, and nobody outside can choose where in the table
@@ -28,6 +29,7 @@
 #include "lib/base/timer.h"
 #include "lib/rpc/message.h"
 #include "lib/rpc/sealed_record.h"
+#include "worker/good_keys.h"
 
 static const struct {
 	enum api_scope	scope;
@@ -43,7 +45,7 @@ static const struct {
 	{ API_SCOPE_MANAGE,	"manage" },
 };
 
-#define HASH_BYTES	32
+#define HASH_BYTES	GOOD_KEYS_HASH_BYTES
 #define WAYS		8	/* places where one hash may stand */
 #define SETS		(API_KEY_REMEMBERED_MAX / WAYS)
 #define SWEEP_MS	1000	/* what may not be known any more is wiped */
@@ -96,6 +98,7 @@ struct api_keys {
 #define API_KEYS_MAGIC		0x9e15c7a3
 	struct engine_pool	*pool;	/* borrowed: outlives us */
 	EVP_MAC_CTX		*mac;	/* owned: holds the key of hashes */
+	struct good_keys	*good;	/* owned */
 	LIST_HEAD(, check)	checks;	/* owned */
 	unsigned		n_checks;
 	uint64_t		next_id;
@@ -214,6 +217,15 @@ on_sweep(void *arg)
 		timer_start_ms(&k->sweep, SWEEP_MS);
 }
 
+/* Of secrets alone: who has an id in hand holds no key that could be tried. */
+static void
+note_good(struct check *c)
+{
+	if (c->by_id_of[0] == '\0')
+		good_keys_add(c->keys->good, c->hash, c->word.app,
+		    clock_mono_ms());
+}
+
 /* ---- asking ---- */
 
 static void
@@ -292,10 +304,13 @@ on_end(void *arg, enum rc rc, enum rpc_status status)
 	struct waiter *w;
 
 	check_end(c);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		known_put(c->keys, c->hash, &c->word);
-	else if (rc == RC_DENIED && status == RPC_STATUS_UNAUTHORIZED)
+		note_good(c);
+	} else if (rc == RC_DENIED && status == RPC_STATUS_UNAUTHORIZED) {
+		good_keys_forget(c->keys->good, c->hash);
 		answer.verdict = API_KEY_BAD;
+	}
 	/* A callback may cancel others of the list. */
 	while ((w = TAILQ_FIRST(&c->waiters)) != NULL) {
 		api_key_cb *cb = w->cb;
@@ -425,6 +440,20 @@ api_key_cancel(struct api_keys *k, uint64_t id)
 	check_free(c);
 }
 
+bool
+api_key_was_good(struct api_keys *k, const struct api_key_question *q)
+{
+	uint8_t hash[HASH_BYTES];
+
+	obj_check(k, API_KEYS_MAGIC);
+	ensure(!q->by_id);
+	if (q->key.len == 0 || q->key.len > RPC_API_KEY_BYTES_MAX)
+		return (false);
+	hash_key(k, q, hash);
+	return (good_keys_has(k->good, hash, q->app != NULL ? q->app : "",
+	    clock_mono_ms()));
+}
+
 /* ---- life ---- */
 
 struct api_keys *
@@ -441,6 +470,7 @@ api_keys_new(struct loop *loop, struct engine_pool *pool)
 
 	k->magic = API_KEYS_MAGIC;
 	k->pool = pool;
+	k->good = good_keys_new();
 	LIST_INIT(&k->checks);
 	for (size_t i = 0; i < WAITER_BUCKETS; i++)
 		LIST_INIT(&k->by_id[i]);
@@ -465,6 +495,7 @@ api_keys_free(struct api_keys **kp)
 	obj_check(k, API_KEYS_MAGIC);
 	ensure(k->n_checks == 0);	/* every asker has cancelled */
 	timer_fini(&k->sweep);
+	good_keys_free(&k->good);
 	EVP_MAC_CTX_free(k->mac);
 	secret_wipe(k, sizeof(*k));
 	free(k);

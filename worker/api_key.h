@@ -11,6 +11,8 @@
  * Good keys are remembered for the seconds that the engine allows, as a hash
  * under a key of this process, and forgotten when engine_pool_keys_seen says
  * so.  Refusals are never remembered: a key works as soon as it was made.
+ * That a key was good is known for an hour, see good_keys.h: for who has to
+ * choose whom to ask about, never as a verdict.
  */
 #ifndef RELAY_WORKER_API_KEY_H
 #define RELAY_WORKER_API_KEY_H
@@ -127,6 +129,13 @@ uint64_t api_key_ask(struct api_keys *, const struct api_key_question *,
     api_key_cb *, void *arg, struct api_key_answer *now);
 /* No callback comes after this; 0 and answered ids are ignored. */
 void api_key_cancel(struct api_keys *, uint64_t id);
+
+/*
+ * An engine said within the hour that this key lives and is of this app, and
+ * none has said otherwise since.  Of a secret, not by_id.  Worth an engine's
+ * time, though its sender's address failed too often.
+ */
+bool api_key_was_good(struct api_keys *, const struct api_key_question *);
 
 /* Calls to engines that are under way. */
 unsigned api_keys_asked(const struct api_keys *);

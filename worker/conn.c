@@ -100,6 +100,8 @@ conn_close_name(enum close_reason why)
 		return ("tunnel-idle");
 	case CLOSE_TUNNEL_BROKE:
 		return ("tunnel-broke");
+	case CLOSE_KEY_REVOKED:
+		return ("key-revoked");
 	case CLOSE_ANSWERED:
 		return ("answered");
 	case CLOSE_CUT:
@@ -426,10 +428,11 @@ reads_too_slowly(const struct conn *c, uint64_t sent)
 }
 
 void
-conn_tunnel(struct conn *c, struct origin_conn **origin)
+conn_tunnel(struct conn *c, struct origin_conn **origin,
+    const struct key_name *key)
 {
 	obj_check(c, CONN_MAGIC);
-	c->tunnel = tunnel_new(c, origin);
+	c->tunnel = tunnel_new(c, origin, key);
 	exchange_free(&c->exchange);
 	set_state(c, CONN_TUNNEL);
 	tunnel_start(c->tunnel);

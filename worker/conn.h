@@ -15,6 +15,7 @@
 struct api_call;
 struct egress_conn;
 struct exchange;
+struct key_name;
 struct origin_conn;
 struct tunnel;
 
@@ -43,6 +44,7 @@ enum close_reason {
 	CLOSE_TUNNEL_END,	/* both sides were done */
 	CLOSE_TUNNEL_IDLE,
 	CLOSE_TUNNEL_BROKE,	/* one side was reset */
+	CLOSE_KEY_REVOKED,	/* a tunnel's key is no longer good */
 	CLOSE_ANSWERED,		/* finished: flushed, then lingering */
 	CLOSE_CUT,		/* an answer had begun and could not be ended */
 	CLOSE_NO_MEMORY,
@@ -107,8 +109,8 @@ void conn_answered(struct conn *, bool keep);
 void conn_cut(struct conn *);
 
 /* Client and origin agreed on another protocol: the exchange, which is freed,
- * leaves its connection to a tunnel. */
-void conn_tunnel(struct conn *, struct origin_conn **);
+ * leaves its connection to a tunnel, which lives as long as this key. */
+void conn_tunnel(struct conn *, struct origin_conn **, const struct key_name *);
 
 /* Answer with a refusal in place of an exchange (which is freed).  keep: the
  * request was read to its end, so the connection may go on. */

@@ -161,24 +161,15 @@ on_verdict(void *arg, const struct api_key_answer *answer)
 	conn_go_on(e->conn);
 }
 
-/* Basic names an app, or a team, which is only a name here. */
 static bool
-user_fits(struct span user, const char *app)
-{
-	return (user.len == 0 || !egress_is_app(user) || span_eq_str(user, app));
-}
-
-static bool
-judge_answer(struct egress_conn *e, struct span user)
+judge_answer(struct egress_conn *e)
 {
 	struct worker *w = e->conn->wrk;
-	const struct api_key_answer *a = &e->answer;
 
-	switch (a->verdict) {
+	switch (e->answer.verdict) {
 	case API_KEY_GOOD:
-		if (user_fits(user, a->app))
-			return (true);
-		break;
+		e->key_refused = false;
+		return (true);
 	case API_KEY_NO_SCOPE:
 		refuse_key(e, "the API key has no scope for egress");
 		return (false);
@@ -189,9 +180,29 @@ judge_answer(struct egress_conn *e, struct span user)
 	case API_KEY_BAD:
 		break;
 	}
+	e->key_refused = true;
 	(void)address_meter_take(w->auth_failures, e->conn->client,
 	    clock_mono_ms());
 	refuse_key(e, "the API key is not good here");
+	return (false);
+}
+
+/*
+ * One bad client must not lock out all who share its address: a key that was
+ * good is asked about all the same, and so is that of a tunnel until it was
+ * refused once.
+ */
+static bool
+may_ask(struct egress_conn *e, const struct api_key_question *q)
+{
+	struct worker *w = e->conn->wrk;
+
+	if (!address_meter_over(w->auth_failures, e->conn->client,
+	    clock_mono_ms()) ||
+	    (q->by_id ? !e->key_refused : api_key_was_good(w->api_keys, q)))
+		return (true);
+	egress_refuse(e, ERROR_RATE_LIMITED,
+	    "too many refused keys from this address", false);
 	return (false);
 }
 
@@ -200,20 +211,22 @@ egress_authenticate(struct egress_conn *e, const struct api_key_found *found)
 {
 	struct worker *w = e->conn->wrk;
 	bool known = found->key.len == 0;
+	char user[RPC_APP_ID_BYTES];
 	struct api_key_question q = {
 		.key = known ? span_of(e->key_id) : found->key,
-		.app = known ? e->app : NULL,
 		.scope = API_SCOPE_EGRESS,
 		.by_id = known,
 	};
 
+	if (known)
+		q.app = e->app;
+	/* Basic names an app, or a team, which is only a name here. */
+	else if (egress_is_app(found->app) &&
+	    span_copy(found->app, user, sizeof(user)))
+		q.app = user;
 	if (!e->answered) {
-		if (!known && address_meter_over(w->auth_failures,
-		    e->conn->client, clock_mono_ms())) {
-			egress_refuse(e, ERROR_RATE_LIMITED,
-			    "too many refused keys from this address", false);
+		if (!may_ask(e, &q))
 			return (false);
-		}
 		e->auth_id = api_key_ask(w->api_keys, &q, on_verdict, e, &e->answer);
 		if (e->auth_id != 0) {
 			conn_wait(e->conn);
@@ -221,10 +234,13 @@ egress_authenticate(struct egress_conn *e, const struct api_key_found *found)
 		}
 	}
 	e->answered = false;	/* the next head's is another key */
-	return (judge_answer(e, found->app));
+	return (judge_answer(e));
 }
 
 /* ---- which destination ---- */
+
+#define DOTS_DETAIL	"a path with dot segments is allowed by no destination that " \
+	"has paths: send it resolved"
 
 bool
 egress_find_record(struct egress_conn *e, const char *app, struct egress **out)
@@ -263,15 +279,17 @@ egress_destination(const char *app, struct egress *record, const char *host,
 
 /*
  * Is this request one that the app's record allows?  path: its normal form, or
- * empty when it has none.
+ * empty when it has none.  A destination gets the path as it came, and may read
+ * dot segments as the names of folders: then no pattern speaks for them.
  */
 static bool
 judge_destination(struct egress_conn *e, struct judgement *j, const char *app,
     struct span path)
 {
 	struct span method = e->conn->head.method_text;
+	bool dots = http_path_has_dots(j->target.path), internal = false;
+	struct span sure = dots ? (struct span){ NULL, 0 } : path;
 	struct egress *record = NULL;
-	bool internal = false;
 
 	if (!egress_find_record(e, app, &record))
 		return (false);
@@ -280,13 +298,15 @@ judge_destination(struct egress_conn *e, struct judgement *j, const char *app,
 		j->code = ERROR_BAD_REQUEST;
 		j->detail = "the path is ambiguous";
 	} else if (record != NULL && !egress_allows_request(record, j->host,
-	    j->port, method, path)) {
+	    j->port, method, sure)) {
 		j->code = ERROR_FORBIDDEN_DESTINATION;
-		j->detail = "the app's destinations do not allow this request";
+		j->detail = dots && egress_allows_request(record, j->host,
+		    j->port, method, path) ? DOTS_DETAIL :
+		    "the app's destinations do not allow this request";
 	} else {
 		if (record != NULL)
 			internal = egress_is_internal(record, j->host, j->port,
-			    method, path);
+			    method, sure);
 		j->relay = egress_destination(app, record, j->host, j->port,
 		    internal);
 		j->relay->plain = !e->inside;
@@ -385,6 +405,7 @@ make_exchange(struct egress_conn *e, struct judgement *j)
 
 	x->egress = true;
 	x->open_head = conf->egress_open_headers || conf->egress_open_query;
+	key_name_set(&x->key, &e->answer, API_SCOPE_EGRESS);
 	exchange_open_begin(x, head);
 	write_head(head, j, x);
 	if (j->syntax != REWRITE_NONE)

@@ -17,6 +17,7 @@
 #include "worker/address_meter.h"
 #include "worker/connect_target.h"
 #include "worker/exchange.h"
+#include "worker/key_watch.h"
 
 static void
 refuse_bad(struct egress_conn *e, const char *detail)
@@ -141,6 +142,7 @@ on_destination(void *arg, enum origin_fault fault, const char *why,
 {
 	struct egress_conn *e = arg;
 	struct conn *c = e->conn;
+	struct key_name key;
 
 	e->take_id = 0;
 	if (fault != ORIGIN_OK) {
@@ -156,7 +158,8 @@ on_destination(void *arg, enum origin_fault fault, const char *why,
 	buffer_consume(net_stream_input(c->stream), c->head.bytes);
 	e->tx.status = 200;
 	transaction_end(&e->tx, c->id, e->host, "blind-tunnel");
-	conn_tunnel(c, &origin);
+	key_name_set(&key, &e->answer, API_SCOPE_EGRESS);
+	conn_tunnel(c, &origin, &key);
 }
 
 /*

@@ -30,6 +30,7 @@ struct egress_conn {
 	/* who stands behind it; "": each request says by itself */
 	char			app[RPC_APP_ID_BYTES];
 	char			key_id[API_KEY_ID_BYTES];
+	bool			key_refused;	/* the last answer was: bad */
 
 	/* of the CONNECT's head, which must not be looked at after a wait */
 	bool			minor1;		/* HTTP/1.1 */

@@ -342,6 +342,7 @@ on_verdict(void *arg, const struct api_key_answer *answer)
 	x->auth_id = 0;
 	switch (answer->verdict) {
 	case API_KEY_GOOD:
+		key_name_set(&x->key, answer, API_SCOPE_RELAY);
 		x->request = x->after_auth;
 		begin(x);
 		return;

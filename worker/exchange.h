@@ -34,6 +34,7 @@
 #include "worker/conn.h"
 #include "worker/error_answer.h"
 #include "worker/judge.h"
+#include "worker/key_watch.h"
 #include "worker/origin_pool.h"
 #include "worker/transform.h"
 #include "worker/worker.h"
@@ -73,6 +74,7 @@ struct exchange {
 	struct buffer		api_key;	/* owned: the caller's; wiped when
 						   it was asked about */
 	uint64_t		auth_id;	/* waits for a verdict; 0: no */
+	struct key_name		key;		/* the caller's, once it was good */
 	enum http_method	method;
 	unsigned		client_minor;	/* HTTP/1.minor of the client */
 	bool			client_keep;	/* it keeps the connection */

@@ -32,6 +32,7 @@
 #include "worker/engine_pool.h"
 #include "worker/feed_client.h"
 #include "worker/explain.h"
+#include "worker/key_watch.h"
 #include "worker/leaf_cache.h"
 #include "worker/origin_pool.h"
 #include "worker/route.h"
@@ -348,6 +349,7 @@ make_pools(struct worker *w)
 	if (w->conf->engine_announced)
 		w->engine_list = engine_list_new(w->loop, w->routes, w->engines);
 	w->api_keys = api_keys_new(w->loop, w->engines);
+	w->key_watches = key_watches_new(w->loop, w->api_keys, w->engines);
 	w->leaves = leaf_cache_new(w->engines, w->conf->leaf_cache_size);
 	ensure(w->leaves != NULL);
 	w->auth_failures = address_meter_new(w->conf->auth_failures_per_minute);
@@ -386,6 +388,7 @@ leave(struct worker *w)
 	api_shared_free(&w->api);
 	feed_client_free(&w->feed);
 	leaf_cache_free(&w->leaves);
+	key_watches_free(&w->key_watches);
 	api_keys_free(&w->api_keys);
 	address_meter_free(&w->auth_failures);
 	address_meter_free(&w->leaf_quota);

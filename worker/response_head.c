@@ -230,7 +230,7 @@ switch_protocols(struct exchange *x, struct buffer *in)
 		return (false);
 	}
 	transaction_end(&x->tx, x->conn->id, x->host, "tunnel");
-	conn_tunnel(x->conn, &x->origin);
+	conn_tunnel(x->conn, &x->origin, &x->key);
 	return (false);
 }
 

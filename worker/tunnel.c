@@ -5,11 +5,15 @@
 
 #include <stdlib.h>
 
+#include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/timer.h"
 #include "worker/conn.h"
 #include "worker/exchange.h"
+#include "worker/key_watch.h"
 #include "worker/origin_pool.h"
+
+#define ENDS_PER_S	20	/* log lines: one key may have thousands */
 
 struct tunnel {
 	unsigned		magic;
@@ -25,6 +29,8 @@ struct tunnel {
 	bool			orderly;	/* the origin gets a goodbye */
 	uint64_t		moved;		/* bytes, when the timer was set */
 	struct timer		idle;
+	struct key_watch	*watch;		/* owned; NULL: no key */
+	struct key_name		key;		/* of the client */
 };
 
 static void
@@ -152,6 +158,23 @@ on_idle(void *arg)
 		conn_close(t->conn, CLOSE_TUNNEL_IDLE);
 }
 
+/* Neither side gets a goodbye: what was said was not all. */
+static void
+on_key_end(void *arg, const char *cause)
+{
+	static struct log_rate rate;
+	struct tunnel *t = arg;
+	unsigned suppressed;
+
+	if (log_rate_ok(&rate, ENDS_PER_S, &suppressed))
+		log_info("conn=%llu tunnel ended why=%s app=%s key=%s client=%s "
+		    "cause=\"%s\" suppressed=%u",
+		    (unsigned long long)t->conn->id,
+		    conn_close_name(CLOSE_KEY_REVOKED), t->key.app, t->key.id,
+		    t->conn->client, cause, suppressed);
+	conn_close(t->conn, CLOSE_KEY_REVOKED);
+}
+
 /* ---- events ---- */
 
 static void
@@ -213,7 +236,8 @@ tunnel_on_client_error(struct tunnel *t)
 /* ---- life ---- */
 
 struct tunnel *
-tunnel_new(struct conn *c, struct origin_conn **origin)
+tunnel_new(struct conn *c, struct origin_conn **origin,
+    const struct key_name *key)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 
@@ -222,6 +246,10 @@ tunnel_new(struct conn *c, struct origin_conn **origin)
 	t->origin = *origin;
 	*origin = NULL;
 	t->client_eof = c->eof;
+	t->key = *key;
+	if (key->app[0] != '\0')
+		t->watch = key_watch_start(c->wrk->key_watches, key, on_key_end,
+		    t);
 	timer_init(&t->idle, c->wrk->loop, on_idle, t);
 	net_stream_set_ops(t->origin->stream, &origin_ops, t);
 	return (t);
@@ -245,6 +273,7 @@ tunnel_free(struct tunnel **tp)
 		return;
 	obj_check(t, TUNNEL_MAGIC);
 	timer_fini(&t->idle);
+	key_watch_stop(&t->watch);
 	if (t->orderly)
 		origin_finish(&t->origin);
 	else

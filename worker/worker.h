@@ -30,6 +30,7 @@ struct conn;
 struct engine_list;
 struct engine_pool;
 struct feed_client;
+struct key_watches;
 struct leaf_cache;
 struct origin_pool;
 struct route_table;
@@ -53,6 +54,7 @@ struct worker {
 	struct engine_pool	*engines;	/* owned */
 	struct engine_list	*engine_list;	/* owned; NULL: conf's alone */
 	struct api_keys		*api_keys;	/* owned */
+	struct key_watches	*key_watches;	/* owned: of tunnels */
 	struct api		*api;		/* owned */
 	struct feed_client	*feed;		/* owned: changes of records */
 	struct origin_pool	*origins;	/* owned */

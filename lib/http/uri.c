@@ -326,3 +326,24 @@ http_path_normalize(struct span path, struct buffer *out)
 	buffer_commit(out, (size_t)(o - root));
 	return (RC_OK);
 }
+
+bool
+http_path_has_dots(struct span path)
+{
+	struct span segment;
+	const char *slash;
+
+	/* Those that are spelled in another way have no normal form. */
+	do {
+		slash = path.len == 0 ? NULL : memchr(path.p, '/', path.len);
+		segment = (struct span){ path.p, slash == NULL ? path.len :
+		    (size_t)(slash - path.p) };
+		if (span_eq_str(segment, ".") || span_eq_str(segment, ".."))
+			return (true);
+		if (slash != NULL) {
+			path.p = slash + 1;
+			path.len -= segment.len + 1;
+		}
+	} while (slash != NULL);
+	return (false);
+}

@@ -55,5 +55,8 @@ enum rc http_host_parse(struct span authority, char host[HOST_BYTES],
  * segment.  RC_LIMIT or RC_NOMEM from the buffer.  Nothing is added on failure.
  */
 enum rc http_path_normalize(struct span path, struct buffer *out) must_check;
+/* A path that has a normal form has dot segments, which are not in that: a
+ * server that does not resolve them serves another path. */
+bool http_path_has_dots(struct span path);
 
 #endif

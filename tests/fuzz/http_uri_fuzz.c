@@ -26,6 +26,16 @@ check_host(struct span text)
 	ensure(strcmp(host, again) == 0);
 }
 
+static size_t
+slashes(struct span s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.len; i++)
+		n += s.p[i] == '/';
+	return (n);
+}
+
 static void
 check_path(struct span path)
 {
@@ -42,6 +52,9 @@ check_path(struct span path)
 		ensure(strstr(text, "//") == NULL && strchr(text, '\\') == NULL);
 		ensure(strstr(text, "/../") == NULL && strstr(text, "/./") == NULL);
 		ensure(strstr(text, "%2E") == NULL && strstr(text, "%5C") == NULL);
+		ensure(!http_path_has_dots(span_of(text)));
+		ensure(http_path_has_dots(path) ||
+		    slashes(path) == slashes(span_of(text)));
 		ensure(http_path_normalize(span_of(text), &again) == RC_OK);
 		ensure(strcmp(buffer_cstr(&again), text) == 0);
 	}

@@ -3,8 +3,6 @@ one installation; nobody else."""
 import base64
 import gzip
 import json
-import os
-import signal
 import time
 
 import pytest
@@ -12,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api_stage import api, basic, by_basic, by_key, by_token, call, problem
-from conftest import TOKEN, tokens_in, until
+from conftest import TOKEN, stopped, tokens_in, until
 from egress_stage import EgressStack
 
 
@@ -271,7 +269,13 @@ def test_failures_are_counted_by_address(make_stack, tmp_path, ca):
     assert [r.status for r in replies] == [401] * 5 + [429]
     problem(replies[-1], 429, "rate-limited")
     assert replies[-1].field("Retry-After")
-    assert call(s, "GET", "/cages/key", fields=good).status == 429
+    # a key that was good before goes on, one that nobody has seen may be a guess
+    assert call(s, "GET", "/cages/key", fields=good).status == 200
+    assert call(s, "GET", "/cages/key", fields=by_basic(s)).status == 200
+    name, unseen = new_key(s)
+    assert call(s, "GET", "/cages/key", fields=[("api-key", unseen)]).status == 429
+    other = basic(s.app("other")[0], s.app()[1])
+    assert call(s, "GET", "/cages/key", fields=[("Authorization", other)]).status == 429
     # nor is the body of a client-side token waited for
     with api(s) as c:
         c.send(c.head("POST", "/decrypt", [*by_token("x"), ("Content-Length", "100000")]))
@@ -295,7 +299,7 @@ def test_a_client_side_token_opens_its_payload_and_no_other(stage):
     assert made.status == 200       # the Go SDK takes no other
     made = made.json()
     assert made["id"].startswith("client_side_token_")
-    assert abs(made["expiry"] - made["createdAt"] - 300_000) < 1000     # two clocks
+    assert 0 <= 300_000 - (made["expiry"] - made["createdAt"]) < 30_000     # two clocks
     assert abs(made["createdAt"] - before) < 60_000
     token = by_token(made["token"])
     reply = call(stage, "POST", "/decrypt", sealed, token)
@@ -328,16 +332,16 @@ def test_a_client_side_token_by_scheme_a(stage):
 def test_expiry_of_client_side_tokens(stage):
     sealed = encrypted(stage, "x")
     now = int(time.time() * 1000)
-    for expiry, life in ((0, 300_000), (1000, 1000), (600_000, 600_000)):
-        made = make_token(stage, sealed, expiry).json()
-        assert abs(made["expiry"] - made["createdAt"] - life) < 50, expiry
+    for expiry, life in ((0, 300_000), (60_000, 60_000), (600_000, 600_000)):
+        made = make_token(stage, sealed, expiry).json()     # by the worker, then by the engine
+        assert 0 <= life - (made["expiry"] - made["createdAt"]) < 30_000, expiry
     made = make_token(stage, sealed, now + 120_000).json()
     assert made["expiry"] == now + 120_000
     for expiry in (now - 1000, now + 700_000, -1, "soon", 1.5):
         problem(make_token(stage, sealed, expiry), 400, "bad-request")
-    short = make_token(stage, sealed, 1).json()["token"]
+    short = make_token(stage, sealed, 2000).json()["token"]
     until("it has ended", lambda: call(stage, "POST", "/decrypt", sealed,
-                                       by_token(short)).status == 401, 10)
+                                       by_token(short)).status == 401)
     problem(call(stage, "POST", "/client-side-tokens", {"action": "api:decrypt"},
                  by_basic(stage)), 400, "bad-request")
 
@@ -524,16 +528,13 @@ def test_no_engine(make_stack, tmp_path, ca):
     keys = by_basic(s)
     sealed = call(s, "POST", "/encrypt", "x", keys).json()
     assert call(s, "GET", "/", kind="ca").status == 200
-    os.kill(s.pids()["e3d"], signal.SIGSTOP)
-    try:
+    with stopped(s.pids()["e3d"]):
         until("503", lambda: call(s, "POST", "/decrypt", sealed, keys).status == 503, 20)
         reply = call(s, "POST", "/decrypt", sealed, keys)
         problem(reply, 503, "engine-unavailable")
         assert reply.field("Retry-After")
         # the CA does not end with the engine
         assert call(s, "GET", "/", kind="ca").status == 200
-    finally:
-        os.kill(s.pids()["e3d"], signal.SIGCONT)
     until("it serves again", lambda: call(s, "POST", "/decrypt", sealed, keys).status == 200)
 
 

@@ -42,6 +42,37 @@ def test_allowlist(egress, make_origin):
         assert t.answer.code == "forbidden-destination"
 
 
+def paths(origin):
+    return [s.head.split(b" ")[1].decode() for s in origin.seen()]
+
+
+def test_dot_segments_pass_by_no_pattern(egress, make_origin):
+    """A destination that does not resolve them would serve another path."""
+    here, free = make_origin(), make_origin()
+    key = egress.app()[1]
+    allow(egress, {"destinations": [
+        {"host": "localhost", "port": here.port, "paths": ["/public/**", "/**"]},
+        {"host": "localhost", "port": free.port, "methods": ["GET"]},
+        {"host": "localhost", "port": free.port, "paths": ["/public/**"]}]})
+    with egress.tunnel(f"localhost:{here.port}", key=key) as t:
+        for path in ("/secret/../public/x", "/public/./x", "/public/x/..", "/public/x/.?y=z"):
+            reply = t.request("GET", path)
+            assert (reply.status, reply.code) == (403, "forbidden-destination"), path
+            assert "dot segments" in reply.json()["detail"]
+        assert here.seen() == []
+        for path in ("/public/...", "/public/%41~%7e", "/public/.x/y..", "/public/x?y=/../z"):
+            assert t.request("GET", path).status == 200, path
+    assert paths(here) == ["/public/...", "/public/%41~%7e", "/public/.x/y..",
+                           "/public/x?y=/../z"]
+    # Without paths it is the destination's affair; another entry's pattern lends nothing.
+    with egress.tunnel(f"localhost:{free.port}", key=key) as t:
+        assert t.request("GET", "/secret/../public/x").status == 200
+        assert t.request("POST", "/secret/../public/x", b"{}").code == "forbidden-destination"
+    with egress.tunnel(f"localhost:{free.port}", key=key) as t:
+        assert t.request("POST", "/public/x", b"{}").status == 200
+    assert paths(free) == ["/secret/../public/x", "/public/x"]
+
+
 def test_a_changed_allowlist_counts_for_the_next_request_of_a_kept_tunnel(egress, origin):
     with egress.tunnel(f"localhost:{origin.port}", key=egress.app()[1]) as t:
         assert t.request("POST", "/x", b"{}").status == 200

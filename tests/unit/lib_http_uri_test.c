@@ -256,6 +256,34 @@ test_path_is_stable(void **state)
 	}
 }
 
+/* What a server that leaves dot segments alone reads in another way. */
+static void
+test_path_has_dots(void **state)
+{
+	static const struct {
+		const char	*path;
+		bool		yes;
+	} t[] = {
+		{ "/", false }, { "/a", false }, { "/a/b/", false },
+		{ "/.", true }, { "/..", true }, { "/./", true },
+		{ "/a/.", true }, { "/a/..", true }, { "/a/./b", true },
+		{ "/secret/../public/x", true }, { "/a/b/../", true },
+		{ "/...", false }, { "/a/.../b", false }, { "/.a", false },
+		{ "/a.", false }, { "/a..b/..c/d..", false }, { "/..a/b", false },
+		{ "/%61/%2f/%41", false }, { "/a.b/%2F", false },
+		{ "*", false }, { "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N(t); i++)
+		if (http_path_has_dots(span_of(t[i].path)) != t[i].yes)
+			fail_msg("%s", t[i].path);
+	/* No normal form has any. */
+	for (size_t i = 0; i < N(paths); i++)
+		assert_false(paths[i].want != NULL &&
+		    http_path_has_dots(span_of(paths[i].want)));
+}
+
 static void
 test_path_limit(void **state)
 {
@@ -277,6 +305,7 @@ main(void)
 		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_path_is_stable),
+		cmocka_unit_test(test_path_has_dots),
 		cmocka_unit_test(test_path_limit),
 	};
 

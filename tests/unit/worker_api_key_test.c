@@ -501,6 +501,70 @@ test_by_id(void **state)
 	assert_int_equal(now.verdict, API_KEY_BAD);
 }
 
+/* ---- keys that were good ---- */
+
+static bool
+was_good(struct key_stage *f, const char *app, const char *key)
+{
+	const struct api_key_question q = { .key = span_of(key), .app = app,
+	    .scope = API_SCOPE_MANAGE };
+
+	return (api_key_was_good(f->keys, &q));
+}
+
+static void
+test_was_good(void **state)
+{
+	struct key_stage *f = *state;
+
+	key_stage_begin(f, 1, NEVER_MS);
+	f->script.cache_s = 0;		/* known to be good for no time */
+	assert_false(was_good(f, NULL, KEY));
+	assert_int_equal(key_ask_verdict(f, APP, KEY, true), API_KEY_GOOD);
+	assert_true(was_good(f, NULL, KEY));
+	assert_true(was_good(f, APP, KEY));
+	assert_false(was_good(f, OTHER, KEY));
+	assert_false(was_good(f, NULL, KEY "x"));
+	assert_false(was_good(f, NULL, ""));
+	/* Who misuses it does not take it from the others. */
+	assert_int_equal(key_ask_verdict(f, OTHER, KEY, true), API_KEY_BAD);
+	assert_true(was_good(f, APP, KEY));
+	/* An engine that cannot say says nothing. */
+	f->script.status = RPC_STATUS_INTERNAL;
+	assert_int_equal(key_ask_verdict(f, APP, KEY, true), API_KEY_NO_ENGINE);
+	assert_true(was_good(f, NULL, KEY));
+	f->script.status = RPC_STATUS_UNAUTHORIZED;
+	assert_int_equal(key_ask_verdict(f, APP, KEY, true), API_KEY_BAD);
+	assert_false(was_good(f, NULL, KEY));
+	assert_false(was_good(f, APP, KEY));
+}
+
+/* It outlives what is known to be good now, and an id is no secret. */
+static void
+test_was_good_after_a_change(void **state)
+{
+	struct api_key_question q = { .key = SPAN_LIT("key_1"), .app = APP,
+	    .scope = API_SCOPE_EGRESS, .by_id = true };
+	struct key_stage *f = *state;
+	struct api_key_answer now;
+	struct key_ask a = { 0 };
+	uint64_t seen;
+
+	key_stage_begin(f, 1, NEVER_MS);
+	assert_int_equal(key_ask_verdict(f, APP, KEY, true), API_KEY_GOOD);
+	seen = engine_pool_keys_seen(f->engines.pool);
+	f->engines.one.keys_epoch = 2;
+	(void)engine_pair_until_keys_seen(&f->engines, seen);
+	assert_true(was_good(f, APP, KEY));
+	a.keys = f->keys;
+	assert_int_not_equal(api_key_ask(f->keys, &q, key_ask_on_verdict, &a,
+	    &now), 0);
+	loop_until(f->engines.lab.loop, &a.ended);
+	assert_int_equal(a.verdict, API_KEY_GOOD);
+	assert_false(was_good(f, NULL, "key_1"));
+	assert_false(was_good(f, APP, "key_1"));
+}
+
 /* ---- bounds ---- */
 
 static void
@@ -636,6 +700,8 @@ main(void)
 		TEST(test_ask_from_a_callback),
 		TEST(test_anybodys),
 		TEST(test_by_id),
+		TEST(test_was_good),
+		TEST(test_was_good_after_a_change),
 		TEST(test_lengths),
 		TEST(test_any_bytes),
 		TEST(test_calls_are_bounded),
