@@ -90,6 +90,29 @@ def until(what, check, seconds=DEADLINE_S):
         threading.Event().wait(0.02)
 
 
+def stand_still(*pids):
+    """SIGSTOP, and wait: one that is not scheduled stops when it is, and takes
+    with it what came in between."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        until(f"{pid} stands still", lambda pid=pid: all(
+            task.read_text().rpartition(")")[2].split()[0] in "TZX"
+            for task in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")))
+
+
+@contextlib.contextmanager
+def stopped(*pids):
+    """They stand still inside and go on in any case."""
+    try:
+        stand_still(*pids)
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
 # ---- certificates -----------------------------------------------------------------
 
 class CA:

@@ -11,9 +11,7 @@ to what the scenario waits for."""
 import collections
 import contextlib
 import json
-import os
 import re
-import signal
 import time
 
 import pytest
@@ -171,19 +169,6 @@ def fault_load(record_property):
 
 
 # ---- faults of several scenarios -----------------------------------------------------
-
-@contextlib.contextmanager
-def stopped(*pids):
-    """They stand still inside and go on in any case."""
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
 
 def use_engines(stack, *addresses):
     """From now on the workers ask these."""

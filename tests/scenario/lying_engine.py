@@ -143,10 +143,10 @@ class Pair:
     def let_go(self):
         if self.liar.holding.is_set():
             return
-        held, self.held = self.held, []
-        self.liar.held -= len(held)
-        for answer in held:
-            self.answer(*answer)
+        while self.held:
+            self.answer(*self.held[0])
+            self.held.pop(0)
+            self.liar.held -= 1
 
     def answer(self, payload, op, body):
         data = frame(payload)

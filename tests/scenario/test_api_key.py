@@ -10,8 +10,7 @@ import ssl
 
 import pytest
 
-from conftest import TOKEN, running, until
-from faults import stopped
+from conftest import TOKEN, running, stopped, until
 from told_origin import action, actions, made, told
 
 HOST, OPEN = "keyed.relay.test", "unkeyed.relay.test"

@@ -2,13 +2,11 @@
 allowlists.  Peers: API clients with keys of two apps, TLS clients of the relays that
 are made, a destination, one installation with Redis and one without."""
 import json
-import os
-import signal
 
 import pytest
 
 from api_stage import api, by_basic, by_key, call, problem
-from conftest import Connection, Origin, seal, tokens_in, until
+from conftest import Connection, Origin, seal, stopped, tokens_in, until
 from egress_stage import EgressStack
 
 PAY = seal("POST", "/pay", "$.card")
@@ -277,12 +275,9 @@ def test_without_a_feed(make_stack, tmp_path, ca, shop):
     make_stack.stacks.append(s)
     r = made(s, shop)
     feed = s.pids()["feed"]
-    os.kill(feed, signal.SIGSTOP)
-    try:
+    with stopped(feed):
         problem(call(s, "PATCH", f"/relays/{r['id']}", {"routes": []}, by_basic(s)), 503,
                 "not-ready")
         assert call(s, "GET", f"/relays/{r['id']}", None, by_basic(s)).json() == r
-    finally:
-        os.kill(feed, signal.SIGCONT)
     until("it is written", lambda: call(s, "PATCH", f"/relays/{r['id']}", {"routes": []},
                                         by_basic(s)).status == 200)

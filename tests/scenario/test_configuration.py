@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import Redis, route, seal, until
+from conftest import Redis, route, seal, stand_still, until
 
 PAY = [seal("POST", "/pay", "$.card.number")]
 
@@ -114,7 +114,7 @@ def test_a_gap_is_compared(stack, origin):
     stack.relay("three.test", origin, PAY)
     stack.relay("four.test", origin, PAY)
     pid = stack.child("feed")
-    os.kill(pid, signal.SIGSTOP)
+    stand_still(pid)
     stack.redis.cli("HDEL", "relay:relays", "one.test")
     stack.push("five.test", json.dumps(stack.relay_json(origin, PAY)))
     os.kill(pid, signal.SIGKILL)

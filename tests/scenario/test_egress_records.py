@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from conftest import until
+from conftest import stopped, until
 
 NOBODY = "app_00000000beef"
 
@@ -356,12 +356,9 @@ def test_without_an_engine_nobody_manages(make_stack):
     with manager(stack) as m:
         assert m.ask("put", "egress", app, key, "{}") == (200, "")
         pid = stack.pids()["e3d"]
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(pid):
             assert m.ask("delete", "egress", app, key, old="{}") == (
                 503, "no engine could be asked")
-        finally:
-            os.kill(pid, signal.SIGCONT)
         until("it answers again",
               lambda: m.ask("delete", "egress", app, key, old="{}")[0] in (200, 404))
         # one that was killed and starts again is waited for

@@ -10,7 +10,7 @@ import pytest
 
 import record_reader
 import token_codec
-from conftest import running, until
+from conftest import running, stand_still, until
 from rpc_client import connect, decrypt, encrypt
 
 NOT_A_TOKEN, WRONG_OR_CHANGED, DEBUG = 1, 2, 5
@@ -309,7 +309,7 @@ def test_a_file_is_damaged_and_the_helper_starts_anew(make_stack, name):
     good = file.read_bytes()
     until("it is copied", lambda: stack.status()["helper"]["pending_replication"] == 0)
     engine, helper = stack.child("e3d"), stack.child("e3-helper")
-    os.kill(helper, signal.SIGSTOP)
+    stand_still(helper)
     file.write_bytes(DAMAGES[name](good, record_file(stack, "whole").read_bytes()))
     os.kill(helper, signal.SIGKILL)
     until("a new helper", lambda: stack.child("e3-helper") not in (None, helper))

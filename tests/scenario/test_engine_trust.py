@@ -15,7 +15,7 @@ import pytest
 
 import record_reader
 import token_codec
-from conftest import TOP, route, running, seal, tokens_in, until
+from conftest import TOP, route, running, seal, stand_still, tokens_in, until
 from link_ca import LinkCA
 from rpc_client import Link, Refused, connect, decrypt, encrypt
 
@@ -224,7 +224,7 @@ def unready(tmp_path_factory, ca):
     with running(tmp_path_factory.mktemp("unready"), ca, workers=1) as stack:
         asked, key = asks(stack), stack.app()[1]
         helper, engine = stack.child("e3-helper"), stack.child("e3d")
-        os.kill(helper, signal.SIGSTOP)
+        stand_still(helper)
         try:
             os.kill(engine, signal.SIGKILL)
             until("a new engine", lambda: stack.child("e3d") not in (None, engine))
@@ -499,7 +499,7 @@ def test_fields_per_second_of_an_app(make_stack, origin):
         assert counts["rate_limited"] >= 5
         assert time.monotonic() - start < 7, "the debt was not paid meanwhile"
         until("it is", lambda: link.status("Encrypt", encrypt(greedy, [b"v"])) == "ok")
-        assert 5 < time.monotonic() - start < 12
+        assert 5 < time.monotonic() - start < 40
         assert post(stack, "greedy").status == 200
 
 

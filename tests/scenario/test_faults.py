@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from conftest import CA, DEADLINE_S, Origin, Redis, pid_gone, route, until
-from faults import fault_load, stopped                                  # noqa: F401
+from conftest import CA, DEADLINE_S, Origin, Redis, pid_gone, route, stopped, until
+from faults import fault_load                                           # noqa: F401
 from load import CARD, no_plaintext
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]

@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 
-from conftest import PREFIX, Origin, Process, Stack, route, sanitizer_check, until
+from conftest import PREFIX, Origin, Process, Stack, route, sanitizer_check, stopped, until
 from faults import fault_load, use_engines                              # noqa: F401
 from lying_engine import HangUp, LyingEngine, frame
 from scripted_origin import OK, ScriptedOrigin
@@ -245,16 +245,11 @@ def test_a_post_is_sent_again_when_no_byte_of_it_had_left(patient, ca):
         c.send(c.head("POST", "/pay", [("Content-Type", "application/json"),
                                        ("Content-Length", len(body))]) + body)
         until("the engine's answer is kept back", lambda: liar.held == 1)
-        for pid in workers:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(*workers):
             liar.holding.clear()
             until("it is on its way", lambda: liar.held == 0)
             bye.set()
             assert said.wait(30)
-        finally:
-            for pid in workers:
-                os.kill(pid, signal.SIGCONT)
         assert c.reply("POST").status == 200
     assert [n for n, _ in seen] == [1, 2] and seen[1][1].startswith(b'{"card":{"number":"ev:')
     origin.close()

@@ -14,8 +14,8 @@ import time
 
 import pytest
 
-from conftest import Stack, route, until
-from faults import fault_load, stopped                                  # noqa: F401
+from conftest import Stack, route, stopped, until
+from faults import fault_load                                           # noqa: F401
 from load import CARD
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]

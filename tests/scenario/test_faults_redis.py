@@ -12,8 +12,8 @@ import subprocess
 
 import pytest
 
-from conftest import DEADLINE_S, Process, Redis, route, until
-from faults import fault_load, stopped                                  # noqa: F401
+from conftest import DEADLINE_S, Process, Redis, route, stopped, until
+from faults import fault_load                                           # noqa: F401
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]
 UPDATES = 10_000

@@ -8,7 +8,7 @@ import pytest
 from http_stage import OK, PLAIN, SECRET, WORK, Cue, Heard, stage_fixture
 from told_origin import read_request
 
-EXPECT_MS = 1500
+EXPECT_MS = 3000
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 stage = stage_fixture(f"expect_timeout_ms = {EXPECT_MS}")
 

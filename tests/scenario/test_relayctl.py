@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 import token_codec
-from conftest import PREFIX, pid_gone, seal, until
+from conftest import PREFIX, pid_gone, seal, stopped, until
 
 RELAYCTL = PREFIX / "bin/relayctl"
 GOOD = {"app": "app_0123456789ab", "destinationDomain": "api.example.com",
@@ -537,15 +537,12 @@ def test_status_is_never_older_than_the_question(stack, name, key):
     """One that is stuck is not told to be well because it was well before."""
     assert stack.status()[key]
     pid = stack.child(name)
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(pid):
         status = stack.status()
         assert status[key] is None
         assert status["helper" if key == "feed" else "feed"]
         r = stack.ctl("status", "--wait", "1", code=1)
         assert r.stderr.startswith(b"relayctl: not ready after 1 s: ")
-    finally:
-        os.kill(pid, signal.SIGCONT)
     stack.wait_ready()
     assert stack.status()[key]
 

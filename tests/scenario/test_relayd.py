@@ -17,7 +17,7 @@ import tempfile
 import pytest
 
 from conftest import (CA, PREFIX, Connection, Origin, Process, Stack, free_port, pid_gone, route,
-                      sanitizer_check, until)
+                      sanitizer_check, stand_still, until)
 from load import CARD, Load, no_plaintext
 
 SBIN = PREFIX / "sbin"
@@ -501,8 +501,7 @@ def test_each_listening_socket_is_one_and_only_where_it_belongs(stack):
 def test_a_client_that_waits_is_served_by_the_other_worker(loaded):
     """Both workers stand still, the clients wait; one of them dies."""
     workers = list(loaded.pids("worker").values())
-    for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
+    stand_still(*workers)
     clients = [socket.create_connection(("127.0.0.1", loaded.port)) for _ in range(8)]
     try:
         os.kill(workers[0], signal.SIGKILL)

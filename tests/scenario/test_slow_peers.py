@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from conftest import DEADLINE_S, PREFIX, route, tokens_in, until
-from faults import fault_load, stopped                                  # noqa: F401
+from conftest import DEADLINE_S, PREFIX, route, stopped, tokens_in, until
+from faults import fault_load                                           # noqa: F401
 from load import CARD
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]

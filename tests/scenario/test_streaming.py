@@ -9,8 +9,8 @@ import ssl
 
 import pytest
 
-from conftest import until
-from faults import stopped, use_engines
+from conftest import stopped, until
+from faults import use_engines
 from lying_engine import HangUp, LyingEngine
 from told_origin import (action, actions, difference, ephemerals, fields_sealed,     # noqa: F401
                          frugal, made, peak_memory, reveal, told)

@@ -8,8 +8,7 @@ import threading
 
 import pytest
 
-from conftest import DEADLINE_S, Cut, running, until
-from faults import stopped
+from conftest import DEADLINE_S, Cut, running, stopped, until
 from told_origin import action, actions, difference, frugal, made, peak_memory      # noqa: F401
 
 HOST = "long.relay.test"

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -468,6 +469,8 @@ test_accept_does_not_outlive_the_link(void **state)
 	stack_turn_until(stack_is_held_back, &two);
 	/* One read under way, the second waits for its end. */
 	assert_int_equal(kill(stack.redis.pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(stack.redis.pid, NULL, WUNTRACED),
+	    stack.redis.pid);
 	want = stack.answers + 2;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(ipc_channel_send(stack.ctl, "sync-accept",
