@@ -97,12 +97,18 @@ rewrite_value(struct rewrite *r, const struct body_slot *s, struct span *out)
 size_t
 rewrite_growth(const struct rewrite *r, size_t end)
 {
-	size_t bytes = end - r->copied;
+	size_t bytes = end - r->copied, value;
 
-	/* The value again in the call, and its token. */
-	for (size_t i = 0; i < r->slots.n; i++)
-		bytes += (r->slots.v[i].end - r->slots.v[i].start) * 7 / 3 +
-		    TOKEN_OVERHEAD;
+	for (size_t i = 0; i < r->slots.n; i++) {
+		const struct body_slot *s = &r->slots.v[i];
+
+		/* The value again in the call, and its token; or what opens,
+		 * whose quotes each string around may double. */
+		value = (s->end - s->start) * 7 / 3;
+		if (s->depth <= BODY_FOUND_DEPTH_MAX)
+			value <<= s->depth;
+		bytes += value + TOKEN_OVERHEAD;
+	}
 	return (bytes);
 }
 

@@ -14,6 +14,7 @@
 #define CHAR_NONE	(-1)	/* no character of one byte */
 #define CHAR_CUT	(-2)	/* the end cuts an escape */
 #define REFERENCE_DIGITS	8	/* of an XML reference, zeros included */
+#define BACKSLASHES_MAX	31	/* of an escape: four strings around it */
 
 enum part {
 	PART_EV,
@@ -98,15 +99,21 @@ hex_digits(const char *p, const char *end, size_t n)
 	return (value < 0x80 ? value : CHAR_NONE);
 }
 
+/* One backslash, or up to `most` where strings stand in strings. */
 static int
-decode_backslash(const char *p, const char *end, size_t *len)
+decode_backslash(const char *p, const char *end, size_t most, size_t *len)
 {
-	if (end - p < 2)
+	size_t run = 1;
+
+	while (p + run != end && run < most && p[run] == '\\')
+		run++;
+	p += run;
+	if (p == end)
 		return (CHAR_CUT);
-	*len = p[1] == '/' ? 2 : 6;
-	if (p[1] == '/')
+	*len = run + (*p == '/' ? 1 : 5);
+	if (*p == '/')
 		return ('/');
-	return (p[1] == 'u' ? hex_digits(p + 2, end, 4) : CHAR_NONE);
+	return (*p == 'u' ? hex_digits(p + 1, end, 4) : CHAR_NONE);
 }
 
 /* Behind the '#': digits up to the ';'. */
@@ -137,9 +144,11 @@ decode_reference(const char *p, const char *end, size_t *len)
 	return (*p == ';' && p != digits ? value : CHAR_NONE);
 }
 
-/* The character at p, which is before end; *len bytes are its text. */
+/* The character at p, which is before end; *len bytes are its text.  first: of
+ * a token, which no backslash before may escape. */
 static int
-decode(struct body_token_reader *r, const char *p, const char *end, size_t *len)
+decode(struct body_token_reader *r, bool first, const char *p, const char *end,
+    size_t *len)
 {
 	unsigned escape = escape_of(*p) & r->escapes;
 	int c;
@@ -150,7 +159,7 @@ decode(struct body_token_reader *r, const char *p, const char *end, size_t *len)
 	if (r->escape != BODY_TOKEN_RAW && r->escape != escape)
 		return (CHAR_NONE);
 	if (escape == BODY_TOKEN_BACKSLASH) {
-		c = decode_backslash(p, end, len);
+		c = decode_backslash(p, end, first ? 1 : BACKSLASHES_MAX, len);
 	} else if (escape == BODY_TOKEN_PERCENT) {
 		*len = 3;
 		c = hex_digits(p + 1, end, 2);
@@ -244,7 +253,8 @@ body_token_read(struct body_token_reader *r, const char *p, const char *end,
 	int c;
 
 	while (step == BODY_TOKEN_MORE && (p = take_run(r, p, end)) != end) {
-		if ((c = decode(r, p, end, &len)) == CHAR_CUT)
+		if ((c = decode(r, r->part == PART_EV && r->n == 0, p, end,
+		    &len)) == CHAR_CUT)
 			break;
 		step = take(r, c);
 		p += step == BODY_TOKEN_NO ? 0 : len;
@@ -283,8 +293,8 @@ body_token_append(struct span text, const struct body_token *token,
 	if ((rc = buffer_reserve(out, token->end - token->start, &to)) != RC_OK)
 		return (rc);
 	body_token_reader_init(&r, token->escape);
-	for (; p != end; p += len)
-		to[n++] = (char)decode(&r, p, end, &len);
+	for (; p != end; p += len, n++)
+		to[n] = (char)decode(&r, n == 0, p, end, &len);
 	buffer_commit(out, n);
 	return (RC_OK);
 }

@@ -23,7 +23,8 @@ bool body_token_whole(struct span);
  * are; a token uses one of these at most. */
 enum body_token_escape {
 	BODY_TOKEN_RAW = 0,
-	BODY_TOKEN_BACKSLASH = 1,	/* JSON: \/ \u002b */
+	BODY_TOKEN_BACKSLASH = 1,	/* JSON: \/ \u002b, and in strings of
+					 * strings \\/ \\\/ \\u002b */
 	BODY_TOKEN_PERCENT = 2,		/* RFC 3986: %2B */
 	BODY_TOKEN_REFERENCE = 4	/* XML: &#43; &#x2b; */
 };

@@ -19,6 +19,11 @@ def unicode_quotes(text):
     return json.dumps(text).replace("\\\\", "\0").replace('\\"', "\\u0022").replace("\0", "\\\\")
 
 
+def slashes(text):
+    """A string of JSON as others have it."""
+    return json.dumps(text).replace("/", "\\/").replace("+", "\\u002B")
+
+
 def form(name):
     return lambda body: urllib.parse.parse_qs(body.decode(), strict_parsing=True)[name][0]
 
@@ -43,6 +48,8 @@ PLACES = {
     "json-in-json": ("application/json", lambda t: nested(t, 1), lambda b: unnested(b, 1)),
     "json-in-json-by-unicode": (
         "application/json", lambda t: nested(t, 1, unicode_quotes), lambda b: unnested(b, 1)),
+    "json-in-json-with-slashes": (
+        "application/json", lambda t: nested(t, 2, slashes), lambda b: unnested(b, 2)),
     "four-deep": ("application/json", lambda t: nested(t, 4), lambda b: unnested(b, 4)),
     "json-in-form": (
         FORM, lambda t: urllib.parse.urlencode({"a": '"', "payload": nested(t, 0), "b": "c"}),

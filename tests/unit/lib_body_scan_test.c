@@ -229,6 +229,10 @@ static const struct {
 	    "\"[\\\"[\\\\\\\"T2[" TOKEN "]\\\\\\\"]\\\",T[" SHORT "]]\",V[" TOKEN "]" },
 	{ JSON, "\"[\\u0022[\\\\u0022" TOKEN "\\\\u0022]\\u0022," SHORT "]\"",
 	    "\"[\\u0022[\\\\u0022T2[" TOKEN "]\\\\u0022]\\u0022,T[" SHORT "]]\"" },
+	/* with escapes of each of them */
+	{ JSON, "\"{\\\"a\\\":\\\"ev:AAAAAAAAAAAAAAA\\\\u002b:" KEY ":\\\\\\/:$\\\"",
+	    "\"{\\\"a\\\":\\\"t1[" TINY "]\\\"" },
+	{ JSON, "\"[\\\"ev:AAAAAAAAAAAAAAA\\\\\\\\u002B:" KEY ":\\\\/:$", "\"[\\\"t1[" TINY "]" },
 	{ JSON, "\"say \\\"hi\\\" and " TOKEN "\"", "\"say \\\"hi\\\" and T[" TOKEN "]\"" },
 	{ JSON, "\"\\u0022\",\"a" TOKEN "\"", "\"\\u0022\",\"aT[" TOKEN "]\"" },
 	{ JSON, "\"?q=%7B%22a%22:%22" PERCENT "%22\"", "\"?q=%7B%22a%22:%22u1[" TINY "]%22\"" },

@@ -78,8 +78,13 @@ static const struct {
 	    "\\\\u0065v:" IV ":" KEY "::$" },
 	{ BODY_TOKEN_BACKSLASH, "\\\\" SHORT, "\\\\[" SHORT "]" },
 	{ BODY_TOKEN_BACKSLASH, "\\n" SHORT "\\n", "\\n[" SHORT "]\\n" },
+	/* in strings of strings */
 	{ BODY_TOKEN_BACKSLASH, "ev:" IV ":" KEY ":ab\\\\/d:$",
-	    "ev:" IV ":" KEY ":ab\\\\/d:$" },
+	    "{ev:" IV ":" KEY ":ab/d:$}" },
+	{ BODY_TOKEN_BACKSLASH, "ev:" IV ":" KEY ":ab\\\\\\/d\\\\u003a$",
+	    "{ev:" IV ":" KEY ":ab/d:$}" },
+	{ BODY_TOKEN_BACKSLASH, "\\\\u0065v:" IV ":" KEY "::$",
+	    "\\\\u0065v:" IV ":" KEY "::$" },
 	/* no JSON: bytes stand for themselves */
 	{ BODY_TOKEN_BACKSLASH, "C:\\" SHORT "\\u00", "C:\\[" SHORT "]\\u00" },
 	{ BODY_TOKEN_BACKSLASH, "\\u00" SHORT, "\\u00[" SHORT "]" },
