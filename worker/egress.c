@@ -240,7 +240,7 @@ egress_authenticate(struct egress_conn *e, const struct api_key_found *found)
 /* ---- which destination ---- */
 
 #define DOTS_DETAIL	"a path with dot segments is allowed by no destination that " \
-	"has paths: send it resolved"
+	"has paths, nor where the app has responses: send it resolved"
 
 bool
 egress_find_record(struct egress_conn *e, const char *app, struct egress **out)
@@ -280,7 +280,8 @@ egress_destination(const char *app, struct egress *record, const char *host,
 /*
  * Is this request one that the app's record allows?  path: its normal form, or
  * empty when it has none.  A destination gets the path as it came, and may read
- * dot segments as the names of folders: then no pattern speaks for them.
+ * dot segments as the names of folders: then no pattern speaks for them, and no
+ * route says what becomes of the answer.
  */
 static bool
 judge_destination(struct egress_conn *e, struct judgement *j, const char *app,
@@ -290,15 +291,16 @@ judge_destination(struct egress_conn *e, struct judgement *j, const char *app,
 	bool dots = http_path_has_dots(j->target.path), internal = false;
 	struct span sure = dots ? (struct span){ NULL, 0 } : path;
 	struct egress *record = NULL;
+	bool routed;
 
 	if (!egress_find_record(e, app, &record))
 		return (false);
-	if (record != NULL && path.len == 0 &&
-	    (!record->any || record->rules->n_routes != 0)) {
+	routed = record != NULL && record->rules->n_routes != 0;
+	if (record != NULL && path.len == 0 && (!record->any || routed)) {
 		j->code = ERROR_BAD_REQUEST;
 		j->detail = "the path is ambiguous";
-	} else if (record != NULL && !egress_allows_request(record, j->host,
-	    j->port, method, sure)) {
+	} else if (record != NULL && ((dots && routed) ||
+	    !egress_allows_request(record, j->host, j->port, method, sure))) {
 		j->code = ERROR_FORBIDDEN_DESTINATION;
 		j->detail = dots && egress_allows_request(record, j->host,
 		    j->port, method, path) ? DOTS_DETAIL :

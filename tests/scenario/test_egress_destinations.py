@@ -71,6 +71,16 @@ def test_dot_segments_pass_by_no_pattern(egress, make_origin):
     with egress.tunnel(f"localhost:{free.port}", key=key) as t:
         assert t.request("POST", "/public/x", b"{}").status == 200
     assert paths(free) == ["/secret/../public/x", "/public/x"]
+    # Nor may they choose what becomes of the answer.
+    allow(egress, {"responses": [{"path": "/public/**", "response": [
+        {"action": "encrypt", "selections": [{"selector": "$..*"}]}]}]})
+    with egress.tunnel(f"localhost:{free.port}", key=key) as t:
+        reply = t.request("POST", "/public/../open", b"{}")
+        assert (reply.status, reply.code) == (403, "forbidden-destination")
+        assert "responses" in reply.json()["detail"]
+    with egress.tunnel(f"localhost:{free.port}", key=key) as t:
+        assert t.request("POST", "/open", b"{}").status == 200
+    assert paths(free)[2:] == ["/open"]
 
 
 def test_a_changed_allowlist_counts_for_the_next_request_of_a_kept_tunnel(egress, origin):
