@@ -447,12 +447,17 @@ has_internal(const struct egress *e, const struct egress_destination *d)
 }
 
 bool
-egress_adds_internal(const struct egress *e, const struct egress *was)
+egress_adds_internal(const struct egress *e, const struct egress *was,
+    size_t *at)
 {
-	for (size_t i = 0; i < e->n_destinations; i++)
-		if (e->destinations[i].internal &&
-		    !has_internal(was, &e->destinations[i]))
-			return (true);
+	*at = 0;
+	for (size_t i = 0; i < e->n_destinations; i++) {
+		if (!e->destinations[i].internal ||
+		    has_internal(was, &e->destinations[i]))
+			continue;
+		*at = i;
+		return (true);
+	}
 	return (false);
 }
 

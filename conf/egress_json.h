@@ -72,8 +72,10 @@ bool egress_seals(const struct egress *);
 
 /* A destination says `internal` that did not in `was` (NULL: no record), or not
  * for this method or path: what may be reached inside is for the operator to
- * say, and not for an app's key. */
-bool egress_adds_internal(const struct egress *, const struct egress *was);
+ * say, and not for an app's key.  *at: the first of them, by its place in
+ * `destinations`; 0 if none. */
+bool egress_adds_internal(const struct egress *, const struct egress *was,
+    size_t *at);
 
 /* The relay for one destination, with response actions only; one reference for
  * the caller.  It does not need the record to live. */

@@ -16,23 +16,27 @@ view(const struct buffer *b)
 
 /* ---- what the engine has ---------------------------------------------------------- */
 
-/* [id, state, sha256, not_before_ms, not_after_ms, pem, active_ms] */
+/* [id, state, sha256, not_before_ms, not_after_ms, pem, active_ms,
+ * anchor_sha256] */
 struct ca_row {
 	struct span	id, state, sha256, pem;		/* views */
+	struct span	anchor_sha256;			/* view */
 	uint64_t	not_before_ms, not_after_ms, active_ms;
 };
 
 static bool
 row_read(const struct rpc_value *v, struct ca_row *r)
 {
-	*r = (struct ca_row){ .sha256 = SPAN_LIT("") };
+	*r = (struct ca_row){ .sha256 = SPAN_LIT(""),
+	    .anchor_sha256 = SPAN_LIT("") };
 	return (rpc_unpack_list(v, RPC_WANT_BYTES("id", &r->id),
 	    RPC_WANT_BYTES("state", &r->state),
 	    RPC_MAY_BYTES("sha256", &r->sha256),
 	    RPC_MAY_U64("not_before_ms", &r->not_before_ms),
 	    RPC_MAY_U64("not_after_ms", &r->not_after_ms),
 	    RPC_WANT_BYTES("pem", &r->pem),
-	    RPC_MAY_U64("active_ms", &r->active_ms)));
+	    RPC_MAY_U64("active_ms", &r->active_ms),
+	    RPC_MAY_BYTES("anchor_sha256", &r->anchor_sha256)));
 }
 
 static void
@@ -81,10 +85,11 @@ ca_signing(struct ctl *ctl, struct ca_signing *s)
 
 /* ---- show --------------------------------------------------------------------------- */
 
-/* "AB:CD:...", as browsers and openssl show it. */
+/* "AB:CD:...", as browsers and openssl show it; "" for none. */
 static void
 fingerprint(struct span sha256, struct buffer *out)
 {
+	buffer_init(out, 0, false);
 	for (size_t i = 0; i < sha256.len; i++)
 		buffer_printf(out, "%s%02X", i == 0 ? "" : ":",
 		    (unsigned)(unsigned char)sha256.p[i]);
@@ -92,7 +97,7 @@ fingerprint(struct span sha256, struct buffer *out)
 
 static void
 show_json(struct listing *l, const struct ca_row *r, const struct buffer *sum,
-    const struct buffer *permitted)
+    const struct buffer *anchor_sum, const struct buffer *permitted)
 {
 	body_json_open_object(&l->w, NULL);
 	body_json_put_string(&l->w, "ca", r->id);
@@ -101,6 +106,7 @@ show_json(struct listing *l, const struct ca_row *r, const struct buffer *sum,
 	body_json_put_string(&l->w, "pem", r->pem);
 	if (r->sha256.len != 0) {
 		body_json_put_string(&l->w, "sha256", view(sum));
+		body_json_put_string(&l->w, "anchor_sha256", view(anchor_sum));
 		body_json_put_u64(&l->w, "not_before_ms", r->not_before_ms);
 		body_json_put_u64(&l->w, "not_after_ms", r->not_after_ms);
 		body_json_put_u64(&l->w, "active_ms", r->active_ms);
@@ -109,17 +115,23 @@ show_json(struct listing *l, const struct ca_row *r, const struct buffer *sum,
 }
 
 static void
+put_sum_cell(struct listing *l, struct buffer *sum)
+{
+	table_cell_str(l->table, buffer_len(sum) == 0 ? "-" : buffer_cstr(sum));
+}
+
+static void
 show_row(struct listing *l, const struct ca_row *r)
 {
 	char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
-	struct buffer sum, permitted;
+	struct buffer sum, anchor_sum, permitted;
 
-	buffer_init(&sum, 0, false);
 	buffer_init(&permitted, 0, false);
 	fingerprint(r->sha256, &sum);
+	fingerprint(r->anchor_sha256, &anchor_sum);
 	ca_x509_permitted(r->pem, &permitted);
 	if (l->json) {
-		show_json(l, r, &sum, &permitted);
+		show_json(l, r, &sum, &anchor_sum, &permitted);
 	} else {
 		time_text(r->active_ms, from);
 		time_text(r->not_after_ms, to);
@@ -129,10 +141,11 @@ show_row(struct listing *l, const struct ca_row *r)
 		table_cell_str(l->table, to);
 		table_cell_str(l->table, buffer_len(&permitted) == 0 ? "any" :
 		    buffer_cstr(&permitted));
-		table_cell_str(l->table, buffer_len(&sum) == 0 ? "-" :
-		    buffer_cstr(&sum));
+		put_sum_cell(l, &sum);
+		put_sum_cell(l, &anchor_sum);
 	}
 	buffer_fini(&sum);
+	buffer_fini(&anchor_sum);
 	buffer_fini(&permitted);
 }
 
@@ -162,7 +175,7 @@ enum ctl_exit
 ctl_ca_show(struct ctl *ctl)
 {
 	static const char *const heads[] = { "CA", "STATE", "SIGNS FROM",
-	    "ENDS", "PERMITTED", "SHA-256" };
+	    "ENDS", "PERMITTED", "SHA-256", "TRUST SHA-256" };
 	struct buffer b;
 	enum ctl_exit status;
 
@@ -173,7 +186,7 @@ ctl_ca_show(struct ctl *ctl)
 			status = ctl_print(view(&b));
 	} else {
 		rpc_put_map(&b, 0);
-		status = listing_print(ctl, heads, 6, RPC_OP_GET_CA, &b,
+		status = listing_print(ctl, heads, 7, RPC_OP_GET_CA, &b,
 		    on_show);
 	}
 	buffer_fini(&b);

@@ -442,6 +442,7 @@ ctl_doctor(struct ctl *ctl)
 	}
 	X509_STORE_free(d.trusted);
 	X509_STORE_free(d.ours);
+	X509_STORE_free(d.served);
 	buffer_fini(&d.value);
 	buffer_fini(&d.token);
 	client_setup_fini(&d.setup);

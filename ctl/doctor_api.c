@@ -168,6 +168,8 @@ judge_pem(struct doctor *d, const char *where, const struct buffer *body)
 	STACK_OF(X509) *list = ca_bundle_parse(view(body));
 	int n = list == NULL ? 0 : sk_X509_num(list);
 
+	if (n == 1)
+		d->served = ca_bundle_store(view(body));
 	if (n != 1) {
 		report_add(d->report, "CA listener", where, LAYER_FAILED,
 		    "%d certificates, not one", n);

@@ -197,6 +197,15 @@ shake_inside(struct doctor *d, const struct way *w, struct probe *p)
 			    cause_of_certificate(probe_verified(p), true));
 		return (false);
 	}
+	if (!w->blind && d->served != NULL && !probe_chains_to(p, d->served)) {
+		report_add(d->report, "tunnel TLS", w->where, LAYER_FAILED,
+		    "certificate: not of the CA that / of the CA listener "
+		    "gives");
+		report_hint(d->report, "SDKs refuse it: a worker has a leaf of "
+		    "a former CA, and got no new one; 'leaf not issued' in its "
+		    "log says why (leaf_per_minute?)");
+		return (false);
+	}
 	if ((leaf = probe_certificate(p)) != NULL)
 		(void)X509_NAME_oneline(X509_get_issuer_name(leaf), names,
 		    sizeof(names));

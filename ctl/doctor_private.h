@@ -27,13 +27,15 @@ struct doctor {
 	 * inside is checked against ours alone. */
 	X509_STORE		*trusted;	/* owned */
 	X509_STORE		*ours;		/* owned */
+	/* What the CA listener gives to SDKs; NULL: not known. */
+	X509_STORE		*served;	/* owned */
 	struct buffer		value;		/* owned: what the round trip sends */
 	struct buffer		token;		/* owned: it, sealed; empty: not */
 };
 
 /* Each adds its rows. */
 void doctor_api(struct doctor *);	/* fills token */
-void doctor_ca_listener(struct doctor *);
+void doctor_ca_listener(struct doctor *);	/* fills served */
 void doctor_egress(struct doctor *);
 
 /*

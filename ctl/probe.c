@@ -276,6 +276,23 @@ probe_certificate(const struct probe *p)
 	return (SSL_get1_peer_certificate(innermost(p)));
 }
 
+bool
+probe_chains_to(const struct probe *p, X509_STORE *trusted)
+{
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	X509 *leaf = probe_certificate(p);
+	bool fine = ctx != NULL && leaf != NULL &&
+	    X509_STORE_CTX_init(ctx, trusted, leaf,
+	    SSL_get_peer_cert_chain(innermost(p))) == 1 &&
+	    X509_STORE_CTX_set_default(ctx, "ssl_server") == 1 &&
+	    X509_verify_cert(ctx) == 1;
+
+	X509_STORE_CTX_free(ctx);
+	X509_free(leaf);
+	ERR_clear_error();
+	return (fine);
+}
+
 /* ---- bytes ------------------------------------------------------------------------------- */
 
 static enum rc

@@ -41,6 +41,8 @@ long probe_verified(const struct probe *);
 /* The last handshake's: "TLSv1.3"; the peer's certificate, the caller's. */
 const char *probe_tls_version(const struct probe *);
 X509 *probe_certificate(const struct probe *);
+/* Would who trusts just these have taken the chain of the last handshake? */
+bool probe_chains_to(const struct probe *, X509_STORE *trusted);
 
 /* Send, then read one final answer.  to: the method of the request.  RC_OK:
  * *status, head (view until the next step) and body; the last may be cut at

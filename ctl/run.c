@@ -15,7 +15,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/object.h"
 
-#define SCRATCH_PREFIX	"relay-run."
+#define SCRATCH_PREFIX	"relayctl-run."	/* nobody else's: leftovers are removed */
 #define CURLRC_BYTES_MAX (1u << 20)
 #define FILE_MODE	0644	/* certificates; the folder is 0700 */
 
@@ -206,10 +206,32 @@ choose_sdk(const struct ctl *ctl, enum run_sdk *sdk)
 
 /* ---- all of it ----------------------------------------------------------------------------- */
 
+static void
+choose_no_proxy(const struct ctl *ctl, struct run_plan *plan)
+{
+	plan->no_proxy_only = args_get(&ctl->args, "no-proxy");
+	plan->no_proxy = getenv("NO_PROXY");
+	if (plan->no_proxy == NULL)
+		plan->no_proxy = getenv("no_proxy");
+}
+
+/* Nobody notices otherwise: a request that goes directly works. */
+static void
+warn_of_around(const struct run_plan *plan, struct run_variables *variables)
+{
+	struct span entry;
+
+	if (plan->no_proxy_only == NULL &&
+	    run_variables_around(variables, &entry))
+		(void)fprintf(stderr, "relayctl: warning: NO_PROXY has %.*s: "
+		    "requests there go around egress, with tokens as they are; "
+		    "--no-proxy LIST says another list\n", (int)entry.len,
+		    entry.p);
+}
+
 static enum ctl_exit
 run_in(const struct ctl *ctl, struct run_plan *plan, const struct files *f)
 {
-	const char *given = args_get(&ctl->args, "no-proxy");
 	struct run_variables variables;
 	enum ctl_exit status = CTL_FAILED;
 
@@ -217,11 +239,10 @@ run_in(const struct ctl *ctl, struct run_plan *plan, const struct files *f)
 	plan->bundle = f->bundle;
 	plan->key_store = f->key_store;
 	plan->folder = f->folder.path;
-	plan->no_proxy = given != NULL ? given : getenv("NO_PROXY");
-	if (plan->no_proxy == NULL)
-		plan->no_proxy = getenv("no_proxy");
+	choose_no_proxy(ctl, plan);
 	plan->java = getenv("JAVA_TOOL_OPTIONS");
 	run_variables_make(plan, &variables);
+	warn_of_around(plan, &variables);
 	if (run_variables_apply(&variables) == RC_OK)
 		status = (enum ctl_exit)run_child(ctl->command);
 	else

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/object.h"
+#include "lib/net/addr.h"
 
 enum rc
 run_sdk_lookup(const char *name, enum run_sdk *out)
@@ -54,15 +55,45 @@ set_url(struct run_variables *list, const char *name, const struct endpoint *e,
 	buffer_puts(b, behind);
 }
 
-/* ---- the proxy ---------------------------------------------------------------------- */
+/* ---- where SDKs find the key API --------------------------------------------------------- */
+
+/* Python's SDK trusts its own certificates alone for the key API, and wants
+ * a slash at the end. */
+static const struct endpoint *
+choose_api(const struct run_plan *plan)
+{
+	const struct client_setup *s = plan->setup;
+	bool plain_first = plan->sdk == RUN_PYTHON;
+
+	if (s->api.port != 0 && (plain_first || s->api_tls.port == 0))
+		return (&s->api);
+	return (&s->api_tls);
+}
+
+/* ---- what is reached directly ------------------------------------------------------------- */
+
+/* The key API and the CA (spec/sdk-api.md 4.3), and as little else as can be:
+ * a token for a destination of the same name would go there as it is. */
 
 static bool
-is_listed(const char *list, const char *host, const char *between)
+is_loopback(const char *host)
+{
+	size_t n = strlen(host), suffix = strlen(".localhost");
+	struct net_addr addr;
+
+	if (net_addr_from_ip(host, 0, &addr) == RC_OK)
+		return (net_addr_classify(&addr) == NET_ADDR_LOOPBACK);
+	return (strcmp(host, "localhost") == 0 ||
+	    (n > suffix && strcmp(host + n - suffix, ".localhost") == 0));
+}
+
+static bool
+is_listed(const char *list, const char *entry, const char *between)
 {
 	while (*list != '\0') {
 		size_t n = strcspn(list, between);
 
-		if (span_eq_case(span_trim((struct span){ list, n }), host))
+		if (span_eq_case(span_trim((struct span){ list, n }), entry))
 			return (true);
 		list += n + (list[n] != '\0');
 	}
@@ -70,25 +101,127 @@ is_listed(const char *list, const char *host, const char *between)
 }
 
 static void
-put_host(struct buffer *list, const struct endpoint *e, const char *between)
+put_entry(struct buffer *list, const char *entry, const char *between)
 {
-	if (e->port == 0 || is_listed(buffer_cstr(list), e->host, between))
+	if (is_listed(buffer_cstr(list), entry, between))
 		return;
 	if (buffer_len(list) != 0)
 		buffer_puts(list, between);
-	buffer_puts(list, e->host);
+	buffer_puts(list, entry);
 }
 
-/* The key API and the CA are reached directly (spec/sdk-api.md 4.3). */
+/* PHP's SDK and Python's read the list by libraries that know no ports in it.
+ * http:// is none of HTTPS_PROXY's business, and Go asks no proxy for loopback. */
+static bool
+needs_host(const struct run_plan *plan, const struct endpoint *e)
+{
+	return ((plan->sdk == RUN_PHP || plan->sdk == RUN_PYTHON) && e->tls &&
+	    (e == choose_api(plan) || e == &plan->setup->ca));
+}
+
+/* What listens on this machine is not alone at its address, so the entry has
+ * the port, too.  Who knows no ports there takes it for some other host: then
+ * the proxy refuses what is for the API, and nothing goes around it. */
 static void
-put_direct(const struct run_plan *plan, const char *between, struct buffer *out)
+put_direct(const struct run_plan *plan, const struct endpoint *e,
+    struct buffer *list)
+{
+	struct buffer text;
+
+	if (e->port == 0 || is_listed(buffer_cstr(list), e->host, ","))
+		return;
+	if (!is_loopback(e->host) || needs_host(plan, e)) {
+		put_entry(list, e->host, ",");
+		return;
+	}
+	buffer_init(&text, 0, false);
+	endpoint_put_authority(e, &text);
+	put_entry(list, buffer_cstr(&text), ",");
+	buffer_fini(&text);
+}
+
+static void
+put_no_proxy(const struct run_plan *plan, struct buffer *list)
 {
 	const struct client_setup *s = plan->setup;
 
-	put_host(out, &s->api, between);
-	put_host(out, &s->api_tls, between);
-	put_host(out, &s->ca, between);
+	if (plan->no_proxy_only != NULL) {
+		buffer_puts(list, plan->no_proxy_only);
+		return;
+	}
+	if (plan->no_proxy != NULL)
+		buffer_puts(list, plan->no_proxy);
+	put_direct(plan, &s->api, list);
+	put_direct(plan, &s->api_tls, list);
+	put_direct(plan, &s->ca, list);
 }
+
+/* Java: "|" between entries, "*." for a suffix, no ports. */
+static void
+put_java_entry(struct buffer *list, struct span entry)
+{
+	struct buffer text;
+
+	if (entry.len == 0)
+		return;
+	buffer_init(&text, 0, false);
+	if (entry.p[0] == '.')
+		buffer_puts(&text, "*");
+	buffer_put(&text, entry.p, entry.len);
+	put_entry(list, buffer_cstr(&text), "|");
+	buffer_fini(&text);
+}
+
+/* An empty list is one, too: without it the JDK takes loopback out. */
+static void
+put_java_direct(const struct run_plan *plan, struct buffer *list)
+{
+	const struct client_setup *s = plan->setup;
+	const struct endpoint *direct[] = { &s->api, &s->api_tls, &s->ca };
+	const char *given = plan->no_proxy_only;
+
+	for (size_t i = 0; given == NULL && i < 3; i++)
+		if (direct[i]->port != 0 && !is_loopback(direct[i]->host))
+			put_java_entry(list, span_of(direct[i]->host));
+	while (given != NULL && *given != '\0') {
+		size_t n = strcspn(given, ",");
+
+		put_java_entry(list, span_trim((struct span){ given, n }));
+		given += n + (given[n] != '\0');
+	}
+}
+
+/* Does it stand for every port of this machine, or for all hosts? */
+static bool
+is_around(struct span entry)
+{
+	char host[HOST_BYTES];
+	const char *mask;
+
+	if (span_eq_str(entry, "*") || span_eq_case(entry, ".localhost"))
+		return (true);
+	if ((mask = memchr(entry.p, '/', entry.len)) != NULL)
+		entry.len = (size_t)(mask - entry.p);	/* 127.0.0.0/8 */
+	return (host_canonical(entry, host) == RC_OK && is_loopback(host));
+}
+
+bool
+run_variables_around(struct run_variables *list, struct span *entry)
+{
+	const char *p = run_variables_get(list, "NO_PROXY");
+
+	while (p != NULL && *p != '\0') {
+		size_t n = strcspn(p, ", \t");	/* some split at spaces */
+
+		*entry = (struct span){ p, n };
+		if (is_around(*entry))
+			return (true);
+		p += n + (p[n] != '\0');
+	}
+	return (false);
+}
+
+/* ---- the proxy ---------------------------------------------------------------------- */
 
 static void
 set_proxy(const struct run_plan *plan, struct run_variables *out)
@@ -106,9 +239,7 @@ set_proxy(const struct run_plan *plan, struct run_variables *out)
 
 		endpoint_put_url(proxy, s->app, key, add(out, names[i]));
 		b = add(out, exceptions[i]);
-		if (plan->no_proxy != NULL)
-			buffer_puts(b, plan->no_proxy);
-		put_direct(plan, ",", b);
+		put_no_proxy(plan, b);
 	}
 	set(out, "NODE_USE_ENV_PROXY", "1");	/* Node 24 */
 	/* git waits for a 407 by itself, which only a strict listener gives. */
@@ -184,26 +315,13 @@ set_java(const struct run_plan *plan, struct run_variables *out)
 	put_option(b, "https.proxyPort", buffer_cstr(&text));
 	/* A list here, though named http., is also for https. */
 	buffer_clear(&text);
-	put_direct(plan, "|", &text);
+	put_java_direct(plan, &text);
 	put_option(b, "http.nonProxyHosts", buffer_cstr(&text));
 	put_option(b, "jdk.http.auth.tunneling.disabledSchemes", "");
 	buffer_fini(&text);
 }
 
 /* ---- SDKs (spec/sdk-api.md 1) ------------------------------------------------------------ */
-
-/* Python's SDK trusts its own certificates alone for the key API, and wants
- * a slash at the end. */
-static const struct endpoint *
-choose_api(const struct run_plan *plan)
-{
-	const struct client_setup *s = plan->setup;
-	bool plain_first = plan->sdk == RUN_PYTHON;
-
-	if (s->api.port != 0 && (plain_first || s->api_tls.port == 0))
-		return (&s->api);
-	return (&s->api_tls);
-}
 
 #define PORT_HTTPS	443
 

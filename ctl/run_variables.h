@@ -23,6 +23,7 @@ struct run_plan {
 	const char	*key_store;	/* the same for Java */
 	const char	*folder;	/* theirs, with a .curlrc in it */
 	const char	*no_proxy;	/* what the environment has, or NULL */
+	const char	*no_proxy_only;	/* NULL, or all that is reached directly */
 	const char	*java;		/* JAVA_TOOL_OPTIONS of now, or NULL */
 };
 
@@ -39,6 +40,9 @@ struct run_variables {
 void run_variables_make(const struct run_plan *, struct run_variables *out);
 /* NULL: not set. */
 const char *run_variables_get(struct run_variables *, const char *name);
+/* NO_PROXY sends what is for this machine, or everything, around the proxy:
+ * *entry is which of its entries, a view as long as the list is. */
+bool run_variables_around(struct run_variables *, struct span *entry);
 /* Into the environment of this process, for its child. */
 enum rc run_variables_apply(struct run_variables *) must_check;
 void run_variables_fini(struct run_variables *);

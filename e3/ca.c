@@ -189,6 +189,17 @@ e3_ca_set_chain(struct e3_ca *ca, struct span pem)
 	return (good ? RC_OK : RC_SYNTAX);
 }
 
+bool
+e3_ca_put_issuers(const struct e3_ca *ca, struct buffer *out)
+{
+	unsigned n = ca->n_certs == 1 ? 1 : ca->n_certs - 1;
+	bool ok = true;
+
+	for (unsigned i = 0; ok && i < n; i++)
+		ok = e3_x509_put(ca->certs[i], out);
+	return (ok);
+}
+
 /* ---- which signs ---- */
 
 static bool
@@ -210,6 +221,25 @@ e3_ca_signing(struct e3_ca *const *cas, unsigned n, uint64_t now_ms)
 		    (best == NULL || cas[i]->active_ms >= best->active_ms))
 			best = cas[i];
 	return (best);
+}
+
+uint64_t
+e3_ca_changes_ms(struct e3_ca *const *cas, unsigned n, uint64_t now_ms)
+{
+	const struct e3_ca *signing = e3_ca_signing(cas, n, now_ms);
+	uint64_t first_ms = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const uint64_t dates[] = { cas[i]->active_ms,
+		    cas[i]->not_before_ms, cas[i]->not_after_ms };
+
+		for (unsigned k = 0; k < 3; k++)
+			if (dates[k] > now_ms &&
+			    (first_ms == 0 || dates[k] < first_ms) &&
+			    e3_ca_signing(cas, n, dates[k]) != signing)
+				first_ms = dates[k];
+	}
+	return (first_ms);
 }
 
 enum e3_ca_state

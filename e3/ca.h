@@ -63,11 +63,19 @@ void e3_ca_unref(struct e3_ca **);
  * it.  RC_SYNTAX: no certificates, too many, or the first is not of our key. */
 enum rc e3_ca_set_chain(struct e3_ca *, struct span pem) must_check;
 
+/* What a leaf of it brings along, as PEM: its own certificate, and what stands
+ * between that and its root.  Clients have the root, or do not trust us.
+ * False: no memory, or over the buffer's limit. */
+bool e3_ca_put_issuers(const struct e3_ca *, struct buffer *out) must_check;
+
 /* ---- several of them, in the order in which they were made ---- */
 
 /* The one that signs now; NULL: none. */
 struct e3_ca *e3_ca_signing(struct e3_ca *const *, unsigned n,
     uint64_t now_ms);
+/* When another one than now signs, or none, if nobody changes them until then;
+ * 0: never. */
+uint64_t e3_ca_changes_ms(struct e3_ca *const *, unsigned n, uint64_t now_ms);
 enum e3_ca_state e3_ca_state(const struct e3_ca *,
     const struct e3_ca *signing, uint64_t now_ms);
 const char *e3_ca_state_name(enum e3_ca_state);

@@ -7,6 +7,9 @@
  */
 #include "e3/ca_ops.h"
 
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
 #include "e3/ca_cert.h"
 #include "e3/change.h"
 #include "e3/x509_text.h"
@@ -15,12 +18,18 @@
 
 /* ---- GetCA ---- */
 
+static X509 *
+anchor(const struct e3_ca *ca)
+{
+	return (ca->n_certs == 0 ? NULL : ca->certs[ca->n_certs - 1]);
+}
+
 static void
 put_ca(struct buffer *b, const struct e3_ca *ca, const struct e3_ca *signing,
     uint64_t now_ms)
 {
 	const char *state = e3_ca_state_name(e3_ca_state(ca, signing, now_ms));
-	uint8_t sum[SCHEME_SECRET_BYTES];
+	uint8_t sum[SHA256_DIGEST_LENGTH], anchor_sum[SHA256_DIGEST_LENGTH];
 	struct buffer pem;
 
 	buffer_init(&pem, 0, false);
@@ -31,25 +40,21 @@ put_ca(struct buffer *b, const struct e3_ca *ca, const struct e3_ca *signing,
 		    RPC_STR("state", state), RPC_NIL("sha256"),
 		    RPC_NIL("not_before_ms"), RPC_NIL("not_after_ms"),
 		    RPC_STR("pem", buffer_cstr(&pem)),
-		    RPC_NIL("active_ms"));
+		    RPC_NIL("active_ms"), RPC_NIL("anchor_sha256"));
 		buffer_fini(&pem);
 		return;
 	}
 	(void)e3_x509_put(ca->certs[0], &pem);
 	(void)X509_digest(ca->certs[0], EVP_sha256(), sum, NULL);
+	(void)X509_digest(anchor(ca), EVP_sha256(), anchor_sum, NULL);
 	rpc_pack_list(b, RPC_STR("id", ca->id), RPC_STR("state", state),
 	    RPC_BIN("sha256", sum, sizeof(sum)),
 	    RPC_U64("not_before_ms", ca->not_before_ms),
 	    RPC_U64("not_after_ms", ca->not_after_ms),
 	    RPC_STR("pem", buffer_cstr(&pem)),
-	    RPC_U64("active_ms", ca->active_ms));
+	    RPC_U64("active_ms", ca->active_ms),
+	    RPC_BIN("anchor_sha256", anchor_sum, sizeof(anchor_sum)));
 	buffer_fini(&pem);
-}
-
-static X509 *
-anchor(const struct e3_ca *ca)
-{
-	return (ca->n_certs == 0 ? NULL : ca->certs[ca->n_certs - 1]);
 }
 
 /* What clients must trust now and soon, each once; the signing CA's first. */
@@ -75,6 +80,28 @@ put_anchors(struct buffer *b, struct e3_ca *const *cas, unsigned n,
 		(void)e3_x509_put(put[i], b);
 }
 
+/* By this a worker knows the leaves of the CA that signs from those of a former
+ * one. */
+static void
+put_issuers_sum(struct buffer *b, const struct e3_ca *signing)
+{
+	uint8_t sum[SHA256_DIGEST_LENGTH];
+	struct buffer pem;
+
+	if (signing == NULL) {
+		rpc_put_nil(b);
+		return;
+	}
+	buffer_init(&pem, 0, false);
+	if (e3_ca_put_issuers(signing, &pem) &&
+	    EVP_Digest(buffer_data(&pem), buffer_len(&pem), sum, NULL,
+	    EVP_sha256(), NULL) == 1)
+		rpc_put_bin(b, (struct span){ (const char *)sum, sizeof(sum) });
+	else
+		rpc_put_nil(b);
+	buffer_fini(&pem);
+}
+
 enum rpc_status
 e3_get_ca(struct e3_engine *e, struct e3_call *c)
 {
@@ -83,20 +110,27 @@ e3_get_ca(struct e3_engine *e, struct e3_call *c)
 	unsigned n = app == NULL ? 0 : app->n_cas;
 	uint64_t now_ms = clock_wall_ms();
 	const struct e3_ca *signing = NULL;
-	struct buffer cas, anchors;
+	struct buffer cas, anchors, issuers;
+	uint64_t changes_ms = 0;
 	enum rpc_status status;
 
 	buffer_init(&cas, 0, false);
 	buffer_init(&anchors, 0, false);
+	buffer_init(&issuers, 0, false);
 	rpc_put_array(&cas, n);
 	if (n != 0) {
 		signing = e3_ca_signing(app->cas, n, now_ms);
 		put_anchors(&anchors, app->cas, n, signing, now_ms);
+		changes_ms = e3_ca_changes_ms(app->cas, n, now_ms);
 	}
+	put_issuers_sum(&issuers, signing);
 	for (unsigned i = 0; i < n; i++)
 		put_ca(&cas, app->cas[i], signing, now_ms);
 	status = rpc_answer(&c->served, RPC_RAW_OF("cas", &cas),
-	    RPC_STR("anchors", buffer_cstr(&anchors)));
+	    RPC_STR("anchors", buffer_cstr(&anchors)),
+	    RPC_RAW_OF("issuers_sha256", &issuers),
+	    RPC_MAYBE_U64("changes_ms", changes_ms));
+	buffer_fini(&issuers);
 	buffer_fini(&cas);
 	buffer_fini(&anchors);
 	return (status);

@@ -97,18 +97,6 @@ set_rest(X509 *cert, X509 *issuer)
 	    "keyid"));
 }
 
-/* Without the root: clients have it, or do not trust us. */
-static bool
-put_chain(const struct e3_ca *ca, X509 *leaf, struct buffer *out)
-{
-	unsigned n = ca->n_certs == 1 ? 1 : ca->n_certs - 1;
-	bool ok = e3_x509_put(leaf, out);
-
-	for (unsigned i = 0; ok && i < n; i++)
-		ok = e3_x509_put(ca->certs[i], out);
-	return (ok);
-}
-
 enum rc
 e3_leaf_make(const struct e3_ca *ca, struct scheme_crypto *crypto,
     const char *host, struct span key, uint64_t now_ms, struct buffer *out,
@@ -132,7 +120,8 @@ e3_leaf_make(const struct e3_ca *ca, struct scheme_crypto *crypto,
 	    X509_sign(cert, ca->key, EVP_sha256()) <= 0)
 		goto out;
 	rc = !e3_ca_permits(ca, cert) ? RC_DENIED :
-	    put_chain(ca, cert, out) ? RC_OK : RC_NOMEM;
+	    e3_x509_put(cert, out) && e3_ca_put_issuers(ca, out) ? RC_OK :
+	    RC_NOMEM;
 out:
 	X509_free(cert);
 	ERR_clear_error();

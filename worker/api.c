@@ -380,7 +380,6 @@ api_new(struct worker *w)
 	api->wrk = w;
 	ensure(relay_json_parse(SPAN_LIT(rules_json), &api->rules, &fault) ==
 	    RC_OK);
-	api->ca = api_ca_new(w->engines);
 	return (api);
 }
 
@@ -393,7 +392,6 @@ api_shared_free(struct api **ap)
 	if (api == NULL)
 		return;
 	obj_check(api, API_MAGIC);
-	api_ca_free(&api->ca);
 	relay_unref(&api->rules);
 	api->magic = 0;
 	free(api);

@@ -11,17 +11,20 @@
 /* RFC 8555 9.1; no SDK looks at it. */
 #define TYPE_PEM	"application/pem-certificate-chain"
 
+/* All of them hold beyond the date when another one takes over; which is the
+ * first does not. */
 static void
-answer(struct api_call *a, const struct span *anchors, bool all)
+answer(struct api_call *a, enum egress_ca_known known, struct span anchors,
+    bool all)
 {
 	struct span pem;
 
-	if (anchors == NULL) {
+	if (known == EGRESS_CA_UNKNOWN || (known == EGRESS_CA_PAST && !all)) {
 		api_fail(a, ERROR_ENGINE_UNAVAILABLE, "work",
 		    "no engine could say which CA signs");
 		return;
 	}
-	pem = all ? *anchors : api_ca_first(*anchors);
+	pem = all ? anchors : egress_ca_first(anchors);
 	if (pem.len == 0) {
 		api_fail(a, ERROR_RESOURCE_NOT_FOUND, "work",
 		    "no egress CA was installed yet");
@@ -32,25 +35,25 @@ answer(struct api_call *a, const struct span *anchors, bool all)
 }
 
 static void
-on_first(void *arg, const struct span *anchors)
+on_first(void *arg, enum egress_ca_known known, struct span anchors)
 {
-	answer(arg, anchors, false);
+	answer(arg, known, anchors, false);
 }
 
 static void
-on_all(void *arg, const struct span *anchors)
+on_all(void *arg, enum egress_ca_known known, struct span anchors)
 {
-	answer(arg, anchors, true);
+	answer(arg, known, anchors, true);
 }
 
 void
 api_ca_pem(struct api_call *a)
 {
-	api_ca_ask(a->wrk->api->ca, &a->ca_waiter, on_first, a);
+	egress_ca_ask(a->wrk->egress_ca, &a->ca_waiter, on_first, a);
 }
 
 void
 api_ca_bundle(struct api_call *a)
 {
-	api_ca_ask(a->wrk->api->ca, &a->ca_waiter, on_all, a);
+	egress_ca_ask(a->wrk->egress_ca, &a->ca_waiter, on_all, a);
 }

@@ -48,7 +48,7 @@ api_free(struct api_call **ap)
 	transform_free(&a->transform);
 	engine_call_cancel(a->wrk->engines, a->engine_id);
 	api_key_cancel(a->wrk->api_keys, a->auth_id);
-	api_ca_forget(a->wrk->api->ca, &a->ca_waiter);
+	egress_ca_forget(a->wrk->egress_ca, &a->ca_waiter);
 	feed_change_cancel(a->wrk->feed, a->change_id);
 	a->wrk->held_bytes -= a->held_bytes;
 	timer_fini(&a->timer);

@@ -24,14 +24,14 @@ digest(const struct buffer *record, uint8_t out[FEED_SHA256_BYTES])
 	ensure(n == FEED_SHA256_BYTES);
 }
 
-/* What is wrong with a record is told to who wrote it. */
+/* What the feed says against a record is told to who wrote it. */
 static void
-fail_record(struct api_call *a, struct span reason)
+fail_record(struct api_call *a, enum error_code code, struct span reason,
+    const char *otherwise)
 {
 	char *text = xstrndup(reason.p, reason.len);
 
-	api_fail(a, ERROR_BAD_REQUEST, "change", text[0] != '\0' ? text :
-	    "the record is not valid");
+	api_fail(a, code, "change", text[0] != '\0' ? text : otherwise);
 	free(text);
 }
 
@@ -44,7 +44,7 @@ fail(struct api_call *a, unsigned status, struct span reason)
 		    "the API key is not good");
 		return;
 	case 403:
-		api_fail(a, ERROR_FORBIDDEN, "change",
+		fail_record(a, ERROR_FORBIDDEN, reason,
 		    "the record is another app's, or the API key may not manage");
 		return;
 	case 404:
@@ -56,7 +56,8 @@ fail(struct api_call *a, unsigned status, struct span reason)
 		    "it was changed by somebody else");
 		return;
 	case 422:
-		fail_record(a, reason);
+		fail_record(a, ERROR_BAD_REQUEST, reason,
+		    "the record is not valid");
 		return;
 	default:
 		api_fail(a, ERROR_NOT_READY, "change",

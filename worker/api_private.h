@@ -16,13 +16,13 @@
 #include "lib/rpc/message.h"
 #include "lib/rpc/sealed_record.h"
 #include "worker/api.h"
-#include "worker/api_ca.h"
 #include "worker/api_credentials.h"
 #include "worker/api_key.h"
 #include "worker/api_path.h"
 #include "worker/body_reader.h"
 #include "worker/conn.h"
 #include "worker/content_coding.h"
+#include "worker/egress_ca.h"
 #include "worker/payload_hash.h"
 #include "worker/relay_records.h"
 #include "worker/transaction.h"
@@ -57,7 +57,6 @@ struct api {
 	struct worker		*wrk;		/* borrowed: owns us */
 	struct relay		*rules;		/* owned: routes[0] encrypts every
 						   leaf, routes[1] decrypts */
-	struct api_ca		*ca;		/* owned */
 };
 
 /* ---- a call ---- */
@@ -118,7 +117,7 @@ struct api_call {
 	struct relay_action	action;		/* a view of the template's */
 	struct buffer		no_head;	/* stays empty */
 	struct transform	*transform;	/* owned; NULL: none */
-	struct api_ca_waiter	ca_waiter;
+	struct egress_ca_waiter	ca_waiter;
 	struct buffer		out;		/* owned, sensitive: the answer */
 	uint64_t		number;		/* an endpoint's own */
 
@@ -191,7 +190,7 @@ void api_decrypt_file(struct api_call *);
 void api_token_create(struct api_call *);	/* api_token.c */
 void api_inspect(struct api_call *);		/* api_inspect.c */
 void api_outbound(struct api_call *);		/* api_outbound.c */
-void api_ca_pem(struct api_call *);		/* api_ca.c */
+void api_ca_pem(struct api_call *);		/* api_ca_answer.c */
 void api_ca_bundle(struct api_call *);
 
 #endif

@@ -81,6 +81,8 @@ on_transformed(void *arg, enum transform_result result, const char *why)
 		feed(a);
 		return;
 	}
+	if (result == TRANSFORM_MALFORMED)	/* a caller knows of no selectors */
+		why = "the body is no JSON in UTF-8, or is nested too deeply";
 	if (result != TRANSFORM_DONE) {
 		api_fail(a, exchange_transform_error(result), "transform", why);
 		return;

@@ -299,6 +299,25 @@ begin(struct conn *c)
 	exchange_start(c->exchange);
 }
 
+static bool
+speaks_plain(enum conf_listen_kind kind)
+{
+	return (kind == CONF_LISTEN_EGRESS_PLAIN || kind == CONF_LISTEN_API ||
+	    kind == CONF_LISTEN_CA);
+}
+
+/* What is wrong with the head: most often, on a plain listener, all of it. */
+static const char *
+head_fault_detail(const struct conn *c, const struct buffer *in)
+{
+	if (*(const unsigned char *)buffer_data(in) == TLS_HANDSHAKE &&
+	    speaks_plain(c->kind) &&
+	    (c->egress == NULL || !egress_is_inside(c->egress)))
+		return ("this listener takes no TLS");
+	return (c->head.detail != NULL ? c->head.detail :
+	    "the request head is broken");
+}
+
 /* Look for a request in what is there. */
 static void
 parse(struct conn *c)
@@ -321,8 +340,8 @@ parse(struct conn *c)
 			conn_close(c, CLOSE_CLIENT_CUT);
 		return;
 	default:
-		refuse_head(c, judge_head_fault(c->head.fault), c->head.detail != NULL ?
-		    c->head.detail : "the request head is broken");
+		refuse_head(c, judge_head_fault(c->head.fault),
+		    head_fault_detail(c, in));
 		return;
 	}
 }
@@ -656,13 +675,6 @@ name_client(struct conn *c)
 	    is_trusted(c->wrk, addr);
 	if (net_addr_ip(addr, c->client) != RC_OK)
 		memcpy(c->client, "unknown", 8);
-}
-
-static bool
-speaks_plain(enum conf_listen_kind kind)
-{
-	return (kind == CONF_LISTEN_EGRESS_PLAIN || kind == CONF_LISTEN_API ||
-	    kind == CONF_LISTEN_CA);
 }
 
 static struct net_stream *

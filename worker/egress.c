@@ -143,8 +143,8 @@ refuse_key(struct egress_conn *e, const char *detail)
 	const struct http_head *head = &e->conn->head;
 	bool keep = http_head_field(head, HTTP_FIELD_CONTENT_LENGTH) == NULL &&
 	    http_head_field(head, HTTP_FIELD_TRANSFER_ENCODING) == NULL &&
-	    (head->method == HTTP_CONNECT ? head->minor >= 1 :
-	    http_head_keep_alive(head));
+	    (head->method != HTTP_CONNECT || head->minor >= 1) &&
+	    http_head_keep_alive(head);
 
 	egress_refuse(e, e->inside ? ERROR_UNAUTHORIZED :
 	    ERROR_PROXY_AUTHENTICATION, detail, keep);
@@ -328,9 +328,10 @@ has_response_actions(const struct judgement *j)
 	return (j->route != NULL && j->route->n_response != 0);
 }
 
+/* unopened: the body goes as it came, and what describes it holds. */
 static void
 write_field(const struct http_head *head, const struct judgement *j,
-    const struct http_field *f, struct exchange *x)
+    const struct http_field *f, bool unopened, struct buffer *out)
 {
 	if (http_head_is_hop_by_hop(head, f))
 		return;			/* Proxy-Authorization, too */
@@ -347,15 +348,13 @@ write_field(const struct http_head *head, const struct judgement *j,
 		break;
 	case HTTP_FIELD_DIGEST:
 	case HTTP_FIELD_CONTENT_ENCODING:
-		if (j->syntax != REWRITE_NONE) {
-			http_write_field(&x->if_unchanged, f->name, f->value);
+		if (!unopened)
 			return;
-		}
 		break;
 	default:
 		break;
 	}
-	http_write_field(&x->head, f->name, f->value);
+	http_write_field(out, f->name, f->value);
 }
 
 /* HTTP/1.0 may go without it; what we send is HTTP/1.1. */
@@ -375,19 +374,38 @@ write_host(const struct judgement *j, uint16_t usual_port, struct buffer *out)
 
 /* As the client wrote it: the destination sees the app, and no proxy. */
 static void
+write_fields(const struct http_head *head, const struct judgement *j,
+    bool unopened, struct buffer *out)
+{
+	request_head_line(head, &j->target, out);
+	if (http_head_field(head, HTTP_FIELD_HOST) == NULL)
+		write_host(j, j->relay->plain ? 80 : 443, out);
+	for (size_t i = 0; i < head->n_fields; i++)
+		write_field(head, j, &head->fields[i], unopened, out);
+	request_head_connection(j, out);
+	if (has_response_actions(j))
+		content_coding_write_accept(head, out);
+}
+
+/* There is a field that holds for the body as it came alone. */
+static bool
+describes_body(const struct http_head *head)
+{
+	return (http_head_field(head, HTTP_FIELD_DIGEST) != NULL ||
+	    http_head_field(head, HTTP_FIELD_CONTENT_ENCODING) != NULL);
+}
+
+static void
 write_head(const struct http_head *head, const struct judgement *j,
     struct exchange *x)
 {
-	request_head_line(head, &j->target, &x->head);
-	if (http_head_field(head, HTTP_FIELD_HOST) == NULL)
-		write_host(j, j->relay->plain ? 80 : 443, &x->head);
-	for (size_t i = 0; i < head->n_fields; i++)
-		write_field(head, j, &head->fields[i], x);
-	request_head_connection(j, &x->head);
-	if (has_response_actions(j))
-		content_coding_write_accept(head, &x->head);
-	if (j->syntax != REWRITE_NONE)
+	write_fields(head, j, j->syntax == REWRITE_NONE, &x->head);
+	if (j->syntax != REWRITE_NONE) {
+		/* A second one, so that each field keeps its place. */
+		if (describes_body(head))
+			write_fields(head, j, true, &x->unopened_head);
 		return;
+	}
 	if (j->expects)
 		http_write_field_str(&x->head, "Expect", "100-continue");
 	if (j->framing.kind == HTTP_BODY_LENGTH) {
@@ -596,12 +614,13 @@ likely_cause(const char *why)
 {
 	static const struct { const char *alert, *cause; } rows[] = {
 		{ "unknown ca", "the client does not trust the CA: relayctl ca show --pem" },
-		{ "bad certificate", "the client does not trust the CA, or has pinned another certificate" },
+		{ "bad certificate", "the client does not trust the CA, has pinned another certificate, or expects another name" },
 		{ "certificate unknown", "the client does not trust the CA, or has pinned another certificate" },
 		{ "certificate expired", "the client's clock, or a leaf that was cached too long" },
 		{ "unsupported certificate", "the client does not take P-256 certificates" },
 		{ "handshake failure", "no cipher or curve in common" },
-		{ "protocol version", "the client speaks no TLS 1.2" },
+		{ "protocol version", "the client has no TLS 1.2" },
+		{ "unsupported protocol", "the client has no TLS 1.2" },
 		{ "closed", "the client left, most likely since it does not trust the CA" },
 	};
 

@@ -26,12 +26,11 @@ refuse_bad(struct egress_conn *e, const char *detail)
 }
 
 /* Clients want CONNECT refusals on a connection that stays: git and Java try
- * again on it. */
+ * again on it.  HTTP/1.0 has nothing to say that it stays. */
 static void
 refuse(struct egress_conn *e, enum error_code code, const char *detail)
 {
-	egress_refuse(e, code, detail, e->minor1 &&
-	    (code == ERROR_PROXY_AUTHENTICATION || e->keep));
+	egress_refuse(e, code, detail, e->minor1 && e->keep);
 }
 
 /* ---- what is asked for ---- */

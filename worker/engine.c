@@ -34,6 +34,8 @@ struct engine {
 	struct net_addr	addr;		/* when it is no name */
 	char		host[HOST_BYTES]; /* "" when it is no name */
 	uint16_t	port;
+	struct net_addr	*found;		/* owned: what the name was last */
+	size_t		n_found;
 	struct slot	*slots;		/* owned; [0] is for Ping */
 	size_t		n_slots;
 	struct timer	ping;
@@ -59,6 +61,17 @@ const char *
 engine_address(const struct engine *e)
 {
 	return (e->address);
+}
+
+bool
+engine_is_at(const struct engine *e, const struct net_addr *addr)
+{
+	if (e->host[0] == '\0')
+		return (net_addr_equal(&e->addr, addr));
+	for (size_t i = 0; i < e->n_found; i++)
+		if (net_addr_equal(&e->found[i], addr))
+			return (true);
+	return (false);
 }
 
 bool
@@ -213,6 +226,15 @@ slot_connect(struct slot *s, const struct net_addr *addr)
 	s->link = rpc_link_open(c->loop, &cfg, &link_ops, s);
 }
 
+static void
+note_found(struct engine *e, const struct net_addr *addrs, size_t n)
+{
+	free(e->found);
+	e->found = xcalloc(n, sizeof(*e->found));
+	memcpy(e->found, addrs, n * sizeof(*e->found));
+	e->n_found = n;
+}
+
 /* Another address of the name with each try. */
 static void
 on_resolved(void *arg, enum rc rc, const struct net_addr *addrs, size_t n)
@@ -220,10 +242,12 @@ on_resolved(void *arg, enum rc rc, const struct net_addr *addrs, size_t n)
 	struct slot *s = arg;
 
 	s->dns_id = 0;
-	if (rc == RC_OK)
-		slot_connect(s, &addrs[s->tried++ % n]);
-	else
+	if (rc != RC_OK) {
 		slot_retry(s);
+		return;
+	}
+	note_found(s->engine, addrs, n);
+	slot_connect(s, &addrs[s->tried++ % n]);
 }
 
 static void
@@ -389,6 +413,7 @@ engine_free(struct engine **ep)
 	timer_fini(&e->ping);
 	free(e->slots);
 	free(e->address);
+	free(e->found);
 	e->magic = 0;
 	free(e);
 }

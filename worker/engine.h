@@ -54,6 +54,8 @@ void engine_wake(struct engine *);
 bool engine_rests(const struct engine *);
 
 const char *engine_address(const struct engine *);
+/* Its IP address and port, or one that its name had when it was asked last. */
+bool engine_is_at(const struct engine *, const struct net_addr *);
 
 /* A Ping of the last second said ready. */
 bool engine_alive(const struct engine *, uint64_t now_ms);

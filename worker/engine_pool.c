@@ -256,6 +256,17 @@ engine_pool_announced(struct engine_pool *p, const struct engine_announced *v,
 	timer_start_ms(&p->tidy, 0);
 }
 
+bool
+engine_pool_is_at(const struct engine_pool *p, const struct net_addr *addr)
+{
+	const struct member *m;
+
+	TAILQ_FOREACH(m, &p->members, link)
+		if (engine_is_at(m->engine, addr))
+			return (true);
+	return (false);
+}
+
 /* ---- life ---- */
 
 struct engine_pool *

@@ -78,6 +78,8 @@ uint64_t engine_call(struct engine_pool *, enum rpc_op,
 /* No callback comes after this; 0 and answered ids are ignored. */
 void engine_call_cancel(struct engine_pool *, uint64_t id);
 
+/* An engine listens there, as far as is known: see engine_is_at. */
+bool engine_pool_is_at(const struct engine_pool *, const struct net_addr *);
 /* Engines that answer at this moment, but those that left. */
 unsigned engine_pool_up(const struct engine_pool *);
 unsigned engine_pool_calls(const struct engine_pool *);

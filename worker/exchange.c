@@ -60,7 +60,7 @@ exchange_new(struct conn *c, const struct http_head *head, struct judgement *j)
 	buffer_init(&x->media, 0, false);
 	buffer_init(&x->end, 0, true);
 	buffer_init(&x->coded, 0, true);
-	buffer_init(&x->if_unchanged, 0, true);
+	buffer_init(&x->unopened_head, 0, true);
 	x->binds = egress_binds_connection(head);
 	return (x);
 }
@@ -97,7 +97,7 @@ exchange_free(struct exchange **xp)
 	buffer_fini(&x->coded);
 	http_decoder_free(&x->decoder);
 	http_encoder_free(&x->encoder);
-	buffer_fini(&x->if_unchanged);
+	buffer_fini(&x->unopened_head);
 	relay_unref(&x->relay);
 	x->magic = 0;
 	free(x);

@@ -107,8 +107,8 @@ struct exchange {
 	struct buffer		end;		/* owned: trailers of its body */
 	enum transform_result	opened;		/* of a piece that waits for a
 						   connection; PENDING: none does */
-	struct buffer		if_unchanged;	/* owned: fields that hold if
-						   nothing was opened */
+	struct buffer		unopened_head;	/* owned: instead of `head` if
+						   nothing was opened; "": as it */
 
 	/* origin */
 	bool			binds;		/* a side authenticates its connection:

@@ -26,22 +26,28 @@ exchange_not_sent(struct exchange *x, enum rc rc)
 	return (true);
 }
 
+/* chunked: the body may have been changed, or will be. */
+static const struct buffer *
+head_to_send(const struct exchange *x, bool chunked)
+{
+	return (!chunked && x->tx.opened == 0 &&
+	    buffer_len(&x->unopened_head) != 0 ? &x->unopened_head : &x->head);
+}
+
 enum rc
 exchange_send_head(struct exchange *x, bool chunked)
 {
+	const struct buffer *fields = head_to_send(x, chunked);
 	struct buffer head;
 	enum rc rc;
 
 	x->sent_mark = net_stream_sent_total(x->origin->stream);
 	buffer_init(&head, 0, true);
-	buffer_put(&head, buffer_data(&x->head), buffer_len(&x->head));
+	buffer_put(&head, buffer_data(fields), buffer_len(fields));
 	if (x->request == REQUEST_READY && x->has_body)	/* it was collected */
 		http_write_length(&head, buffer_len(&x->body));
 	if (chunked)
 		http_write_field_str(&head, "Transfer-Encoding", "chunked");
-	else if (x->tx.opened == 0)
-		buffer_put(&head, buffer_data(&x->if_unchanged),
-		    buffer_len(&x->if_unchanged));
 	http_write_end(&head);
 	rc = net_stream_write_buffer(x->origin->stream, &head);
 	x->head_sent = rc == RC_OK;

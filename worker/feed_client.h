@@ -35,9 +35,10 @@ struct feed_change {
 
 /*
  * The end of a change, from the loop.  status: 200, live in the map; 401 the
- * key; 403 the key may not, or another app's record; 404 nothing to replace or
- * remove; 409 it is not what was expected; 422 reason says what is wrong with
- * the record ("path: reason"); 503 not now.  reason: a view, for people, maybe
+ * key; 403 the key may not, another app's record, or a field that is the
+ * operator's: reason says which; 404 nothing to replace or remove; 409 it is not
+ * what was expected; 422 reason says what is wrong with the record
+ * ("path: reason"); 503 not now.  reason: a view, for people, maybe
  * empty; it holds no value.
  */
 typedef void feed_change_cb(void *arg, unsigned status, struct span reason);

@@ -307,11 +307,12 @@ judge_request(const struct judge *judge, const struct http_head *head,
 #define HTTP_PORT	80
 
 /* Absolute form names the destination itself, outside of a tunnel; there a
- * URL without a port means 80, whatever Host says. */
+ * URL without a port means 80, whatever Host says, and inside 443. */
 static bool
 judge_authority(const struct judge_egress *rules, struct judgement *j)
 {
-	uint16_t port = 0, usual = rules->host == NULL ? HTTP_PORT : 0;
+	uint16_t port = 0, usual = rules->host == NULL ? HTTP_PORT :
+	    j->target.authority.len != 0 ? HTTPS_PORT : 0;
 	char named[HOST_BYTES];
 
 	if (j->target.authority.len != 0 &&
@@ -330,7 +331,6 @@ judge_authority(const struct judge_egress *rules, struct judgement *j)
 	if (rules->other_name)
 		return (refuse(j, ERROR_MISDIRECTED_REQUEST,
 		    "the TLS server name is not that of the CONNECT"));
-	/* Without a port Host means 443; some clients leave out any. */
 	if (strcmp(rules->host, j->host) != 0 ||
 	    (j->port != 0 && j->port != rules->port))
 		return (refuse(j, ERROR_MISDIRECTED_REQUEST,
@@ -355,6 +355,9 @@ judge_egress_host(const struct judge_egress *rules, const struct http_head *head
 		return (refuse(j, ERROR_BAD_REQUEST, "Host is missing or repeated"));
 	if (http_host_parse(host, j->host, &j->port) != RC_OK)
 		return (refuse(j, ERROR_BAD_REQUEST, "Host is no host name"));
+	/* Another port is another origin (RFC 9110 4.3.1), left out or not. */
+	if (j->port == 0 && rules->host != NULL)
+		j->port = HTTPS_PORT;
 	return (true);
 }
 

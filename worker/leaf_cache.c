@@ -6,8 +6,8 @@
  *         -> waiters of that call
  *
  * A leaf is renewed in the background when a quarter of its life is left: its
- * hosts never wait for the engine twice.  One that has ended is not served,
- * whatever the engine says.
+ * hosts never wait for the engine twice, unless another CA has taken over.  One
+ * that has ended is not served, whatever the engine says.
  */
 #include "worker/leaf_cache.h"
 
@@ -25,10 +25,13 @@
 #include "lib/base/object.h"
 #include "lib/base/random.h"
 #include "lib/net/tls.h"
+#include "worker/egress_ca.h"
 
 #define BUCKETS		1024
 #define CHAIN_BYTES_MAX	16384	/* two certificates in PEM */
 #define RETRY_MS	5000	/* a renewal that failed */
+#define LATE_RETRY_MS	1000	/* one by an engine that does not know yet that
+				   another CA took over */
 
 struct leaf;
 
@@ -46,9 +49,12 @@ struct leaf {
 	SSL_CTX			*ctx;	/* owned; NULL: asked for */
 	uint64_t		end_ms;	/* wall clock: its end */
 	uint64_t		renew_ms;	/* wall clock: ask again from then */
+	uint64_t		retry_ms;	/* wall clock: and not before */
+	uint8_t			issuers[EGRESS_CA_SUM_BYTES];
 	uint64_t		call_id;	/* 0: none out */
 	SSL_CTX			*fresh;	/* owned: came with this call */
 	uint64_t		fresh_end_ms;
+	uint8_t			fresh_issuers[EGRESS_CA_SUM_BYTES];
 	TAILQ_HEAD(, leaf_waiter) waiters;	/* owned */
 	char			host[];
 };
@@ -57,6 +63,7 @@ struct leaf_cache {
 	unsigned		magic;
 #define LEAF_CACHE_MAGIC	0x1eafca5e
 	struct engine_pool	*pool;	/* borrowed */
+	const struct egress_ca	*ca;	/* borrowed */
 	EVP_PKEY		*key;	/* owned: of every leaf */
 	unsigned char		*spki;	/* owned: its public half, DER */
 	int			spki_len;
@@ -138,6 +145,30 @@ is_good(const struct leaf *l)
 	return (l->ctx != NULL && clock_wall_ms() < l->end_ms);
 }
 
+/* Another CA signs by now. */
+static bool
+is_former(const struct leaf *l)
+{
+	return (egress_ca_left(l->cache->ca, l->issuers));
+}
+
+static bool
+is_due(const struct leaf *l)
+{
+	uint64_t now_ms = clock_wall_ms();
+
+	return (now_ms >= l->retry_ms && (now_ms >= l->renew_ms ||
+	    is_former(l)));
+}
+
+/* A client that knows only the CA that signs now refuses it: so a new one is
+ * waited for, if there is anybody to give it. */
+static bool
+is_worth_waiting(const struct leaf *l)
+{
+	return (is_former(l) && engine_pool_up(l->cache->pool) != 0);
+}
+
 /* ---- a context of what came ---- */
 
 /* Our listener offers no tickets: a client that comes back shakes hands anew,
@@ -201,7 +232,10 @@ on_piece(void *arg, const struct rpc_value *body, bool more)
 	SSL_CTX_free(l->fresh);
 	l->fresh = make_ctx(l->cache, chain);
 	l->fresh_end_ms = end_ms;
-	return (l->fresh != NULL ? RC_OK : RC_SYNTAX);
+	if (l->fresh == NULL)
+		return (RC_SYNTAX);
+	egress_ca_sum(chain, l->fresh_issuers);
+	return (RC_OK);
 }
 
 static enum leaf_fault
@@ -238,6 +272,8 @@ keep(struct leaf *l)
 	l->ctx = l->fresh;
 	l->fresh = NULL;
 	l->end_ms = l->fresh_end_ms;
+	memcpy(l->issuers, l->fresh_issuers, sizeof(l->issuers));
+	l->retry_ms = is_former(l) ? now_ms + LATE_RETRY_MS : 0;
 	l->renew_ms = l->end_ms > now_ms ? l->end_ms - (l->end_ms - now_ms) / 4 :
 	    now_ms;
 }
@@ -270,7 +306,7 @@ on_end(void *arg, enum rc rc, enum rpc_status status)
 		keep(l);
 	} else {
 		not_issued(l, fault, status);
-		l->renew_ms = clock_wall_ms() + RETRY_MS;
+		l->retry_ms = clock_wall_ms() + RETRY_MS;
 	}
 	if (is_good(l))
 		fault = LEAF_OK;	/* the former one still holds */
@@ -332,9 +368,8 @@ leaf_take(struct leaf_cache *lc, const char *host, leaf_cb *cb, void *arg,
 		l = leaf_new(lc, host);
 	TAILQ_REMOVE(&lc->by_use, l, use);
 	TAILQ_INSERT_HEAD(&lc->by_use, l, use);
-	if (is_good(l)) {
-		if (clock_wall_ms() >= l->renew_ms)
-			(void)ask(l);	/* else with the next one */
+	/* If it cannot be asked for now, then with the next one. */
+	if (is_good(l) && (!is_due(l) || !ask(l) || !is_worth_waiting(l))) {
 		*fault = LEAF_OK;
 		*ctx = l->ctx;
 		return (0);
@@ -379,12 +414,14 @@ leaf_cancel(struct leaf_cache *lc, uint64_t id)
 /* ---- life ---- */
 
 struct leaf_cache *
-leaf_cache_new(struct engine_pool *pool, unsigned max)
+leaf_cache_new(struct engine_pool *pool, const struct egress_ca *ca,
+    unsigned max)
 {
 	struct leaf_cache *lc = xcalloc(1, sizeof(*lc));
 
 	lc->magic = LEAF_CACHE_MAGIC;
 	lc->pool = pool;
+	lc->ca = ca;
 	lc->max = max;
 	lc->seed = random_u64();
 	TAILQ_INIT(&lc->by_use);

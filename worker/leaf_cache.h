@@ -7,6 +7,10 @@
  *
  * This process makes one key pair at its start; the CA's key stays in the
  * engine.  One call per host is out at a time, however many wait for it.
+ *
+ * Once another CA signs, who asks for a leaf of the former one waits for a new
+ * one.  Only while the engine gives none (leaves per minute; it is away) is the
+ * former one served on: clients that were told of both CAs take it.
  */
 #ifndef RELAY_WORKER_LEAF_CACHE_H
 #define RELAY_WORKER_LEAF_CACHE_H
@@ -18,6 +22,7 @@
 
 #include "worker/engine_pool.h"
 
+struct egress_ca;
 struct leaf_cache;
 
 #define LEAF_ASKED_MAX	256	/* hosts asked for at once */
@@ -30,9 +35,10 @@ enum leaf_fault {
 	LEAF_NO_ENGINE		/* 503 */
 };
 
-/* max: leaves kept.  The pool is borrowed and outlives it.  NULL without
+/* max: leaves kept.  Pool and CA are borrowed and outlive it.  NULL without
  * memory or randomness. */
-struct leaf_cache *leaf_cache_new(struct engine_pool *, unsigned max);
+struct leaf_cache *leaf_cache_new(struct engine_pool *,
+    const struct egress_ca *, unsigned max);
 /* Every asker has its answer or has cancelled. */
 void leaf_cache_free(struct leaf_cache **);
 

@@ -28,6 +28,7 @@
 #include "worker/api_key.h"
 #include "worker/conn.h"
 #include "worker/drain.h"
+#include "worker/egress_ca.h"
 #include "worker/engine_list.h"
 #include "worker/engine_pool.h"
 #include "worker/feed_client.h"
@@ -323,6 +324,23 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 	conn_reap(arg);
 }
 
+/* Of the pool of engines, which outlives that of destinations. */
+static bool
+is_engine(void *arg, const struct net_addr *addr)
+{
+	return (engine_pool_is_at(arg, addr));
+}
+
+/* Ingress alone has no use for it. */
+static bool
+uses_egress_ca(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_listens; i++)
+		if (conf->listens[i].kind != CONF_LISTEN_INGRESS)
+			return (true);
+	return (false);
+}
+
 static void
 make_pools(struct worker *w)
 {
@@ -346,11 +364,16 @@ make_pools(struct worker *w)
 	    .timeout_ms = w->conf->engine_timeout_ms,
 	    .stall_ms = w->conf->link_stall_ms,
 	});
+	origin_pool_set_parts(w->origins, is_engine, w->engines);
 	if (w->conf->engine_announced)
 		w->engine_list = engine_list_new(w->loop, w->routes, w->engines);
 	w->api_keys = api_keys_new(w->loop, w->engines);
 	w->key_watches = key_watches_new(w->loop, w->api_keys, w->engines);
-	w->leaves = leaf_cache_new(w->engines, w->conf->leaf_cache_size);
+	w->egress_ca = egress_ca_new(w->loop, w->engines);
+	if (uses_egress_ca(w->conf))
+		egress_ca_watch(w->egress_ca);
+	w->leaves = leaf_cache_new(w->engines, w->egress_ca,
+	    w->conf->leaf_cache_size);
 	ensure(w->leaves != NULL);
 	w->auth_failures = address_meter_new(w->conf->auth_failures_per_minute);
 	w->leaf_quota = address_meter_new(w->conf->leaf_quota_per_minute);
@@ -388,6 +411,7 @@ leave(struct worker *w)
 	api_shared_free(&w->api);
 	feed_client_free(&w->feed);
 	leaf_cache_free(&w->leaves);
+	egress_ca_free(&w->egress_ca);
 	key_watches_free(&w->key_watches);
 	api_keys_free(&w->api_keys);
 	address_meter_free(&w->auth_failures);

@@ -338,6 +338,14 @@ origin_pool_new(struct loop *loop, const struct conf *conf,
 }
 
 void
+origin_pool_set_parts(struct origin_pool *p, origin_self_part_cb *is_part,
+    void *arg)
+{
+	obj_check(p, ORIGIN_POOL_MAGIC);
+	origin_self_set_parts(p->self, is_part, arg);
+}
+
+void
 origin_pool_free(struct origin_pool **pp)
 {
 	struct origin_pool *p = *pp;

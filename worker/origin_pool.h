@@ -36,6 +36,9 @@ struct origin_pool *origin_pool_new(struct loop *, const struct conf *,
     struct certs_verify *, struct net_dns *);
 /* Every taken connection has been given back or dropped before. */
 void origin_pool_free(struct origin_pool **);
+/* Parts of this relay beside its listeners, for origin_self.h. */
+void origin_pool_set_parts(struct origin_pool *, origin_self_part_cb *,
+    void *arg);
 
 /* c: owned by the callee when fault is ORIGIN_OK, else NULL.  why: text for
  * the log, valid during the call. */

@@ -1,4 +1,5 @@
-/* worker/origin_self.c - our own listeners, parsed once. */
+/* worker/origin_self.c - our own listeners, parsed once, and what else we are
+ * made of. */
 #include "worker/origin_self.h"
 
 #include <netinet/in.h>
@@ -17,6 +18,8 @@ struct own {
 struct origin_self {
 	struct own	*listens;	/* owned */
 	size_t		n;
+	origin_self_part_cb *is_part;	/* NULL: there are no others */
+	void		*arg;		/* borrowed: whose is_part it is */
 };
 
 static bool
@@ -115,9 +118,11 @@ origin_self_is(const struct origin_self *s, const struct net_addr *addr)
 	struct net_addr a = *addr;
 	bool local;
 
+	unmap(&a);
+	if (s->is_part != NULL && s->is_part(s->arg, &a))
+		return (true);
 	if (!any_on_port(s, net_addr_port(addr)))
 		return (false);
-	unmap(&a);
 	local = is_local(&a);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct own *o = &s->listens[i];
@@ -149,6 +154,14 @@ origin_self_new(const struct conf *conf)
 		s->n++;
 	}
 	return (s);
+}
+
+void
+origin_self_set_parts(struct origin_self *s, origin_self_part_cb *is_part,
+    void *arg)
+{
+	s->is_part = is_part;
+	s->arg = arg;
 }
 
 void

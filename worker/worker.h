@@ -27,6 +27,7 @@ struct address_meter;
 struct api;
 struct api_keys;
 struct conn;
+struct egress_ca;
 struct engine_list;
 struct engine_pool;
 struct feed_client;
@@ -58,6 +59,7 @@ struct worker {
 	struct api		*api;		/* owned */
 	struct feed_client	*feed;		/* owned: changes of records */
 	struct origin_pool	*origins;	/* owned */
+	struct egress_ca	*egress_ca;	/* owned */
 	struct leaf_cache	*leaves;	/* owned */
 	struct address_meter	*auth_failures;	/* owned: by client address */
 	struct address_meter	*leaf_quota;	/* owned: by client address */

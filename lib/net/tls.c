@@ -464,6 +464,21 @@ next_line(struct span *text)
 	return (span_trim(line));
 }
 
+size_t
+net_tls_revoked_fault(struct span revoked)
+{
+	char serial[sizeof(((struct net_link_peer *)NULL)->serial)];
+
+	for (size_t n = 1; revoked.len != 0; n++) {
+		struct span line = next_line(&revoked);
+
+		if (line.len != 0 && line.p[0] != '#' &&
+		    !parse_serial(line, serial, sizeof(serial)))
+			return (n);
+	}
+	return (0);
+}
+
 static enum rc
 use_revoked(SSL_CTX *ctx, struct span text, char *why, size_t why_size)
 {

@@ -43,6 +43,9 @@ struct net_tls_link_files {
 	struct span	ca;
 	struct span	revoked;	/* lines of hex serials; may be empty */
 };
+/* The number of the first line of such a list that is no serial, from 1: no
+ * context takes it.  0: all are. */
+size_t net_tls_revoked_fault(struct span revoked);
 SSL_CTX *net_tls_link_ctx(bool server, const struct net_tls_link_files *,
     char *why, size_t why_size);
 

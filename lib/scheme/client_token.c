@@ -15,12 +15,21 @@
 
 /* {"alg":"HS256","typ":"JWT"} */
 #define HEADER		"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+#define APP_PREFIX	"app_"
 #define ID_PREFIX	"client_side_token_"
 #define MAC_CHARS	43	/* base64url of 32 bytes, as of the payload's hash */
 #define CLAIMS_MAX	512	/* bytes of JSON: a third more as text */
 #define DIGITS_MAX	20
 
 /* ---- print ---- */
+
+/* There are no teams: one for each app, by the name it has for SDKs elsewhere. */
+static const char *
+team_of(const char *app)
+{
+	return (strncmp(app, APP_PREFIX, sizeof(APP_PREFIX) - 1) == 0 ?
+	    app + sizeof(APP_PREFIX) - 1 : app);
+}
 
 /* The claims as JSON; nothing in them needs escaping. */
 static size_t
@@ -32,10 +41,10 @@ put_claims(const struct scheme_client_token *t, char out[CLAIMS_MAX])
 	if (t->bound)
 		base64url_encode(t->payload, sizeof(t->payload), hash);
 	n = snprintf(out, CLAIMS_MAX, "{\"version\":1,\"app_uuid\":\"%s\","
-	    "\"team_uuid\":\"%s\",\"jti\":\"%s\",\"exp\":%" PRIu64 ","
+	    "\"team_uuid\":\"team_%s\",\"jti\":\"%s\",\"exp\":%" PRIu64 ","
 	    "\"action\":\"" SCHEME_CLIENT_TOKEN_ACTION "\",\"resource\":null,"
-	    "\"hashed_body\":%s%s%s,\"client_ip\":null}", t->app, t->app,
-	    t->id, t->expires_ms, t->bound ? "\"" : "",
+	    "\"hashed_body\":%s%s%s,\"client_ip\":null}", t->app,
+	    team_of(t->app), t->id, t->expires_ms, t->bound ? "\"" : "",
 	    t->bound ? hash : "null", t->bound ? "\"" : "");
 	ensure(n > 0 && n < CLAIMS_MAX);
 	return ((size_t)n);
@@ -150,7 +159,8 @@ take_claims(struct span in, struct scheme_client_token *t)
 	if (!skip(&in, "{\"version\":1,\"app_uuid\":\"") ||
 	    !take(&in, '"', t->app, sizeof(t->app)) ||
 	    !app_valid(t->app) ||
-	    !skip(&in, "\",\"team_uuid\":\"") || !skip(&in, t->app) ||
+	    !skip(&in, "\",\"team_uuid\":\"team_") ||
+	    !skip(&in, team_of(t->app)) ||
 	    !skip(&in, "\",\"jti\":\"") ||
 	    !take(&in, '"', t->id, sizeof(t->id)) || !id_valid(t->id) ||
 	    !skip(&in, "\",\"exp\":") ||

@@ -185,25 +185,48 @@ relay_opens(const struct request *q, struct span value, struct span have)
 	return (opens);
 }
 
-/* An app's key may not open what lies behind the operator's walls.  A record
- * that cannot be read has nothing internal. */
 static bool
-opens_walls(const struct request *q, struct span value, struct span have)
+egress_opens(const struct request *q, struct span value, struct span have,
+    size_t *at)
 {
 	struct span app = table_field(span_of(q->text.key));
 	struct egress *e = NULL, *was = NULL;
 	struct relay_fault fault;
 	bool opens;
 
-	if (table_of(span_of(q->text.key)) == TABLE_RELAYS)
-		return (relay_opens(q, value, have));
+	*at = 0;
 	if (have.len != 0)
 		(void)!egress_json_parse(app, have, &was, &fault);
 	opens = egress_json_parse(app, value, &e, &fault) != RC_OK ||
-	    egress_adds_internal(e, was);
+	    egress_adds_internal(e, was, at);
 	egress_unref(&e);
 	egress_unref(&was);
 	return (opens);
+}
+
+/* An app's key may not open what lies behind the operator's walls.  A record
+ * that cannot be read has nothing internal. */
+static bool
+opens_walls(const struct request *q, struct span value, struct span have,
+    char reason[REASON_BYTES])
+{
+	size_t at;
+
+	switch (table_of(span_of(q->text.key))) {
+	case TABLE_EGRESS:
+		if (!egress_opens(q, value, have, &at))
+			return (false);
+		(void)snprintf(reason, REASON_BYTES, "destinations[%zu].internal: "
+		    "the operator alone sets it", at);
+		return (true);
+	case TABLE_RELAYS:
+		break;
+	}
+	if (!relay_opens(q, value, have))
+		return (false);
+	(void)snprintf(reason, REASON_BYTES, "internal: the operator alone sets it, "
+	    "and says where a relay that has it leads");
+	return (true);
 }
 
 /* What is wrong with a put, or 0. */
@@ -224,11 +247,8 @@ judge_new(const struct request *q, const struct buffer *have,
 		return (403);
 	}
 	if (opens_walls(q, value, (struct span){ buffer_data(have),
-	    buffer_len(have) })) {
-		(void)snprintf(reason, REASON_BYTES,
-		    "internal destinations are set by the operator");
+	    buffer_len(have) }, reason))
 		return (403);
-	}
 	return (0);
 }
 

@@ -4,7 +4,7 @@ import os
 import pathlib
 import subprocess
 
-from conftest import NODE_MODULES, need_npm
+from conftest import NODE_MODULES, PREFIX, need_npm
 
 PROGRAM = pathlib.Path(__file__).resolve().parent / "programs/sdk.js"
 SDKS = ["sdk-4", "sdk-5", "sdk-6-0", "sdk-6"]       # names in package.json
@@ -28,9 +28,24 @@ def start(stack, sdk, case, app="app", kind=None, key=..., **plan):
     if kind == "api-tls":
         env["NODE_EXTRA_CA_CERTS"] = str(stack.ca.pem)
     app_id, good = stack.app(app)
-    plan = {"case": case, "app": app_id, "key": good if key is ... else key} | plan
-    node = subprocess.Popen(["node", "--no-warnings", PROGRAM], env=env, stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return program([], env, case=case, app=app_id, key=good if key is ... else key, **plan)
+
+
+def start_under_run(stack, sdk, case, app="app", **plan):
+    """The same, and all that it knows comes from `relayctl run`."""
+    need_npm(sdk)
+    app, key = stack.app(app)
+    env = {n: v for n, v in os.environ.items() if not n.startswith(("EV_", "NODE_"))
+           and not n.lower().endswith("_proxy")}
+    env |= {"RELAY_APP_ID": app, "RELAY_API_KEY": key, "RELAY_SDK": sdk,
+            "RELAY_NODE_MODULES": str(NODE_MODULES)}
+    words = [PREFIX / "bin/relayctl", "-c", stack.dir / "relay.conf", "run", "--sdk", "node", "--"]
+    return program(words, env, case=case, app=app, key=key, **plan)
+
+
+def program(words, env, **plan):
+    node = subprocess.Popen([*words, "node", "--no-warnings", PROGRAM], env=env,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     node.stdin.write(json.dumps(plan).encode())
     node.stdin.close()
     node.stdin = None

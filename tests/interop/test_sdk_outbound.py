@@ -6,10 +6,10 @@ import json
 import pytest
 
 import egress_stage
-from sdk_stage import SDKS, result, run, said, start, wrong
+from sdk_stage import SDKS, result, run, said, start, start_under_run, wrong
 
 CARD = "4111111111111111"
-BY = ["https", "axios"]
+BY = ["https", "url", "string", "axios"]
 
 
 def allow(stack, app, *destinations):
@@ -18,6 +18,7 @@ def allow(stack, app, *destinations):
 
 
 def requests(stack, origin, app="app"):
+    """One in each form that an app has for it."""
     body = json.dumps({"card": stack.token(CARD, app=app)})
     return [{"by": by, "port": origin.port, "body": body} for by in BY]
 
@@ -34,10 +35,12 @@ def check_open(stack, origin, answers):
         assert text not in stack.logs()
 
 
-@pytest.mark.parametrize("domains", [["localhost"], ["*host"]], ids=str)
+# A URL is compared by its host and port, what has options by its host alone.
+@pytest.mark.parametrize("host", ["localhost", "*host"])
 @pytest.mark.parametrize("sdk", SDKS)
-def test_decryption_domains(egress, origin, sdk, domains):
-    answers = result(egress, sdk, "outbound", domains=domains, requests=requests(egress, origin))
+def test_decryption_domains(egress, origin, sdk, host):
+    answers = result(egress, sdk, "outbound", domains=[host, f"{host}:{origin.port}"],
+                     requests=requests(egress, origin))
     check_open(egress, origin, answers)
 
 
@@ -68,26 +71,45 @@ def test_a_changed_record_reaches_an_sdk_that_polls(egress, origin, sdk):
     assert (after["status"], after["body"]) == (200, json.dumps({"card": CARD}))
 
 
+# ---- relayctl run ----------------------------------------------------------------------
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_under_relayctl_run(egress, origin, sdk):
+    """Its calls of the key API do not go through the proxy, what it sends to the destination
+    does."""
+    app = f"run-{sdk}"
+    sealed = said(start_under_run(egress, sdk, "encrypt", app=app, values=[CARD]))["result"]
+    opened = said(start_under_run(egress, sdk, "decrypt", app=app, values=sealed))
+    assert opened == {"result": [CARD]}
+    allow(egress, app, {"host": "localhost", "port": origin.port})
+    answers = said(start_under_run(egress, sdk, "outbound", app=app,
+                                   requests=requests(egress, origin, app)))["result"]
+    check_open(egress, origin, answers)
+
+
 # ---- refusals --------------------------------------------------------------------------
 
 @pytest.mark.parametrize("sdk", SDKS)
 def test_a_destination_that_the_app_may_not_reach(egress, origin, sdk):
     allow(egress, f"limited-{sdk}", {"host": "api.example.com"})
-    for case, plan in (("outbound", {"domains": ["localhost"]}), ("agent", {})):
+    domains = ["localhost", f"localhost:{origin.port}"]
+    for case, plan in (("outbound", {"domains": domains}), ("agent", {})):
         answers = result(egress, sdk, case, app=f"limited-{sdk}",
                          requests=requests(egress, origin, f"limited-{sdk}"), **plan)
-        assert [(a["status"], a["code"]) for a in answers] == [(403, "forbidden-destination")] * 2
+        assert [(a["status"], a["code"]) for a in answers] == \
+            [(403, "forbidden-destination")] * len(BY)
     assert origin.seen() == []
 
 
 @pytest.mark.parametrize("sdk", SDKS)
 def test_a_wrong_key(egress, origin, sdk):
-    key, two = wrong(egress.app()[1]), requests(egress, origin)
-    answers = result(egress, sdk, "outbound", key=key, domains=["localhost"], requests=two)
-    assert [(a["status"], a["code"]) for a in answers] == [(401, "unauthorized")] * 2
-    answers = result(egress, sdk, "agent", key=key, requests=two)
+    key, each = wrong(egress.app()[1]), requests(egress, origin)
+    answers = result(egress, sdk, "outbound", key=key,
+                     domains=["localhost", f"localhost:{origin.port}"], requests=each)
+    assert [(a["status"], a["code"]) for a in answers] == [(401, "unauthorized")] * len(BY)
+    answers = result(egress, sdk, "agent", key=key, requests=each)
     assert [(a["status"], a["code"]) for a in answers] == \
-        [(407, "proxy-authentication-required")] * 2
+        [(407, "proxy-authentication-required")] * len(BY)
     assert origin.seen() == []
 
 

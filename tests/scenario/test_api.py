@@ -3,13 +3,14 @@ one installation; nobody else."""
 import base64
 import gzip
 import json
+import ssl
 import time
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api_stage import api, basic, by_basic, by_key, by_token, call, problem
+from api_stage import Plain, api, basic, by_basic, by_key, by_token, call, problem
 from conftest import TOKEN, stopped, tokens_in, until
 from egress_stage import EgressStack
 
@@ -29,6 +30,14 @@ def stage(tmp_path_factory, ca):
 def new_key(stage, *words, app="app"):
     made = json.loads(stage.ctl("key", "create", stage.app(app)[0], *words, "--json").stdout)
     return made["key"], made["secret"]
+
+
+def tls_hello():
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(into, out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return out.read()
 
 
 def encrypted(stage, value, **options):
@@ -148,10 +157,11 @@ def test_a_policy_says_403(stage):
 @pytest.mark.parametrize("body, status, code", [
     (b"", 400, "malformed-body"), (b"{", 400, "malformed-body"),
     (b'"\xff"', 400, "malformed-body"), (b"[" * 200 + b"]" * 200, 400, "malformed-body"),
-    (b"1 2", 400, "malformed-body")])
+    (b"1 2", 400, "malformed-body"), (b'\xef\xbb\xbf{"a": 1}', 400, "malformed-body")])
 @pytest.mark.parametrize("path", ["/encrypt", "/decrypt"])
 def test_what_is_no_json(stage, path, body, status, code):
-    problem(call(stage, "POST", path, body, by_basic(stage)), status, code)
+    p = problem(call(stage, "POST", path, body, by_basic(stage)), status, code)
+    assert p["detail"] == "the body is no JSON in UTF-8, or is nested too deeply"
 
 
 def test_content_types(stage):
@@ -298,6 +308,9 @@ def test_a_client_side_token_opens_its_payload_and_no_other(stage):
     made = make_token(stage, sealed)
     assert made.status == 200       # the Go SDK takes no other
     made = made.json()
+    claims = json.loads(base64.urlsafe_b64decode(made["token"].split(".")[1] + "=="))
+    keys = call(stage, "GET", "/cages/key", fields=by_basic(stage)).json()
+    assert (claims["app_uuid"], claims["team_uuid"]) == (keys["appUuid"], keys["teamUuid"])
     assert made["id"].startswith("client_side_token_")
     assert 0 <= 300_000 - (made["expiry"] - made["createdAt"]) < 30_000     # two clocks
     assert abs(made["createdAt"] - before) < 60_000
@@ -384,7 +397,7 @@ def test_relay_outbound(stage):
                     fields=by_key(stage)).json()["outboundDestinations"]
     until("the list is in the map", listed)
     found = listed()
-    assert list(found) == ["api.acme.test", "*.bank.test"]
+    assert list(found) == ["api.acme.test", "*.bank.test", "*.bank.test:8443"]
     for name, d in found.items():
         assert d["destinationDomain"] == name and d["appUuid"] == app
         assert d["uuid"].startswith("outbound_destination_")
@@ -503,6 +516,19 @@ def test_a_half_closed_client_gets_its_answer(stage):
         c.half_close()
         assert c.reply().status == 200
         assert c.ended()
+
+
+@pytest.mark.parametrize("kind", ["api", "ca", "egress-plain"])
+def test_tls_where_none_is(stage, kind):
+    with stage.logs_more('detail="this listener takes no TLS"'):
+        with Plain(stage.ports[kind]) as c:
+            c.send(tls_hello())
+            assert problem(c.reply(), 400, "bad-request")["detail"] == \
+                "this listener takes no TLS"
+            assert c.ended()
+    with api(stage) as c:                   # the first byte alone is no TLS
+        c.send(b"\x17" + tls_hello()[1:])
+        assert c.reply().json()["detail"] != "this listener takes no TLS"
 
 
 def test_broken_requests(stage):

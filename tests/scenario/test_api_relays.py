@@ -203,7 +203,8 @@ def test_egress(stage):
         problem(call(stage, "PUT", "/egress", bad, keys), 400, "bad-request")
     # the operator's own network is not an app's to open
     inside = {"destinations": [{"host": "db.test", "internal": True}]}
-    problem(call(stage, "PUT", "/egress", inside, keys), 403, "forbidden")
+    p = problem(call(stage, "PUT", "/egress", inside, keys), 403, "forbidden")
+    assert p["detail"] == "destinations[0].internal: the operator alone sets it"
     assert call(stage, "GET", "/egress", None, keys).json() == other
     assert call(stage, "DELETE", "/egress", None, keys).status == 202
     problem(call(stage, "GET", "/egress", None, keys), 404, "resource-not-found")
@@ -248,7 +249,9 @@ def test_an_app_reaches_nothing_private_by_its_relays(make_stack, tmp_path, ca, 
     assert pay(s, "plain.test").status == 200
     r = call(s, "GET", "/relays", None, by_basic(s)).json()["data"][0]
     place = f"/relays/{r['id']}"
-    problem(call(s, "PATCH", place, {"destination": {"port": 1}}, by_basic(s)), 403, "forbidden")
+    p = problem(call(s, "PATCH", place, {"destination": {"port": 1}}, by_basic(s)),
+                403, "forbidden")
+    assert p["detail"].startswith("internal: the operator alone")
     assert call(s, "PATCH", place, {"routes": []}, by_basic(s)).status == 200
     assert call(s, "POST", place + "/custom-domains", {"customDomain": "two.test"},
                 by_basic(s)).status == 201

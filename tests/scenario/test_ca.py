@@ -1,11 +1,14 @@
 """The egress CA, by relayctl, openssl and the real processes: made in the engine,
 signed by a root outside, installed with a date, leaves issued to workers and to
 nobody else, and what a restart, a rotation of the root key and a backup keep."""
+import contextlib
 import datetime
 import json
 import re
 import signal
+import ssl
 import subprocess
+import threading
 import time
 
 import pytest
@@ -14,7 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import record_reader
-from conftest import until
+from api_stage import call
+from conftest import stopped, until
+from egress_stage import Tunnel
 from rpc_client import Refused, connect
 
 DAY_S = 86_400
@@ -81,6 +86,11 @@ def issue_status(stack, host, role="worker", key=None):
         return link.status("IssueLeaf", {"host": host, "publicKey": key or public_key()[1]})
 
 
+def fingerprint(pem):
+    """Of the first certificate, as openssl prints it."""
+    return openssl("x509", "-fingerprint", "-sha256", "-noout", data=pem).strip().partition("=")[2]
+
+
 def verify(folder, chain, anchors, *how):
     """As openssl does it for a client; -> its word."""
     (folder / "leaf-chain.pem").write_text(chain)
@@ -136,10 +146,12 @@ def test_under_a_root_of_ones_own(stack, tmp_path, tool):
         assert verify(tmp_path, leaf, anchors(stack), how, host).endswith(": OK\n")
         assert "ismatch" in verify(tmp_path, leaf, anchors(stack), "-verify_hostname", "no.test")
     one = shown(stack)[made["ca"]]
-    told = openssl("x509", "-fingerprint", "-sha256", "-noout", data=chain.read_bytes())
-    assert one["sha256"] in told
+    assert one["sha256"] == fingerprint(chain.read_bytes()) != one["anchor_sha256"]
+    assert one["anchor_sha256"] == fingerprint(anchors(stack))
     table = stack.ctl("ca", "show").stdout.decode()
     assert made["ca"] in table and one["sha256"] in table and "any" in table
+    assert table.splitlines()[0].endswith("TRUST SHA-256")
+    assert table.splitlines()[1].endswith(one["anchor_sha256"])
 
 
 def test_a_leaf_is_what_it_should_be(stack):
@@ -218,6 +230,16 @@ def test_name_constraints(stack, tmp_path):
     assert b"bad-request" in stack.ctl("ca", "create", "--permit", "*.test", code=2).stderr
 
 
+def test_fingerprints_without_a_root(stack):
+    create(stack)
+    table = stack.ctl("ca", "show").stdout.decode().splitlines()
+    assert table[1].split()[-2:] == ["-", "-"]
+    assert not {"sha256", "anchor_sha256"} & set(next(iter(shown(stack).values())))
+    stack.ctl("ca", "create", "--self-signed")
+    one = list(shown(stack).values())[1]
+    assert one["sha256"] == one["anchor_sha256"] == fingerprint(anchors(stack))
+
+
 # ---- who may ----------------------------------------------------------------------
 
 def test_who_may_ask_and_how_often(make_stack):
@@ -278,6 +300,150 @@ def test_a_date_that_has_passed_is_now(stack):
             "ca": made["ca"], "chain": made["certificate"], "active_ms": 1_000}))
     assert states(stack) == ["old", "signs"]
     assert shown(stack)[made["ca"]]["active_ms"] / 1000 > time.time() - 600
+
+
+def slash(stack):
+    """What SDKs get of the CA listener."""
+    reply = call(stack, "GET", "/", kind="ca")
+    assert reply.status == 200 and reply.body.count(b"BEGIN CERTIFICATE") == 1
+    return reply.body
+
+
+def own_ca(make_egress, **options):
+    """Every listener, and a self-signed egress CA; a leaf of it is kept by each worker."""
+    stack = make_egress(egress_ca=False, **options)
+    with_ca(stack)
+    many = range(20 * stack.workers)
+    until("every worker knows it",
+          lambda: all(call(stack, "GET", "/", kind="ca").status == 200 for _ in many))
+    assert all(is_in(inside(stack, slash(stack))) for _ in many)
+    return stack
+
+
+@contextlib.contextmanager
+def no_leaves_left(stack):
+    """Whatever the limit allows is taken by somebody else."""
+    ended, first = threading.Event(), threading.Event()
+
+    def take():
+        with connect(stack, "worker") as link:
+            while not ended.is_set():
+                body = {"host": "x.test", "publicKey": public_key()[1]}
+                if link.status("IssueLeaf", body) == "rate-limited":
+                    first.set()
+                    ended.wait(0.05)
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        assert first.wait(30)
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def inside(stack, pem, host="shop.test"):
+    """The handshake of a client that trusts just this inside of a new tunnel; -> the tunnel,
+    or the alert's reason."""
+    file = stack.dir / "trusted.pem"
+    file.write_bytes(pem)
+    try:
+        return Tunnel(stack, f"{host}:443", kind="egress-plain", cafile=file)
+    except ssl.SSLCertVerificationError as e:
+        return e.verify_message
+
+
+def is_in(tunnel):
+    return isinstance(tunnel, Tunnel)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_tunnel_shows_a_leaf_of_the_former_ca(make_egress, workers):
+    stack = own_ca(make_egress, workers=workers)
+    first = slash(stack)
+    old = inside(stack, first)
+    assert is_in(old)
+    stack.ctl("ca", "rotate", "--at", "+5s")
+    assert slash(stack) == first and is_in(inside(stack, first))
+    until("/ has the next one", lambda: slash(stack) != first)
+    second = slash(stack)
+    assert second == next(c["pem"].encode() for c in shown(stack).values()
+                          if c["state"] == "signs")
+    # At once, and every worker.
+    for _ in range(10 * workers):
+        assert is_in(inside(stack, second))
+        assert not is_in(inside(stack, first))
+    # What is under way lives on; the next signs from now on.
+    assert old.request("GET", "/").status == 401
+    third = json.loads(stack.ctl("ca", "rotate", "--at", "now", "--json").stdout)["ca"]
+    third = shown(stack)[third]["pem"].encode()
+    until("a tunnel of the third", lambda: is_in(inside(stack, third)), 3)
+    until("no worker is behind",
+          lambda: all(is_in(inside(stack, third)) for _ in range(10 * workers)), 3)
+    until("/ has the third", lambda: slash(stack) == third, 3)
+
+
+def test_the_former_leaf_serves_while_the_new_one_is_refused(make_egress):
+    stack = own_ca(make_egress, workers=1, e3_conf="leaf_per_minute = 3\n")
+    first = slash(stack)
+    with no_leaves_left(stack):
+        stack.ctl("ca", "rotate", "--at", "now")
+        until("/ has the next one", lambda: slash(stack) != first)
+        second = slash(stack)
+        assert is_in(inside(stack, first)) and is_in(inside(stack, second + first))
+        assert not is_in(inside(stack, second))
+        stack.wait_log('leaf not issued host=shop.test why="rate-limited"')
+        said, hint = doctor_says(stack, "tunnel TLS", 1)
+        assert said == "failed: certificate: not of the CA that / of the CA listener gives"
+        assert "leaf_per_minute" in hint
+    # A minute gives three more.
+    until("a leaf of the new CA", lambda: is_in(inside(stack, second)), 60)
+    assert doctor_says(stack, "tunnel TLS", 0)[0].startswith("ok: ")
+
+
+def doctor_says(stack, layer, code):
+    """Of the plain listener, the one that needs no certificate of its own."""
+    r = stack.ctl("--json", "doctor", "--host", "shop.test", "--egress",
+                  f"http://127.0.0.1:{stack.ports['egress-plain']}", "--ca-url",
+                  f"http://127.0.0.1:{stack.ports['ca']}/", code=code)
+    row, = [x for x in json.loads(r.stdout)["layers"] if x["layer"] == layer]
+    return f"{row['result']}: {row['says']}", row.get("hint", "")
+
+
+def test_the_engine_stands_still(make_egress):
+    stack = own_ca(make_egress, workers=1)
+    first = slash(stack)
+    pid = stack.child("e3d")
+
+    def quick(ask):
+        start = time.monotonic()
+        said = ask()
+        assert time.monotonic() - start < 2     # engine_timeout_ms is 5 s
+        return said
+
+    with stopped(pid):
+        # Before it counts as lost, after that, and when what is known is old.
+        start = time.monotonic()
+
+        def served():
+            assert quick(lambda: slash(stack)) == first
+            assert quick(lambda: call(stack, "GET", "/ca.pem", kind="ca").body) == first
+            return time.monotonic() > start + 4
+        until("some seconds of answers", served)
+    until("the engine is back", lambda: issue_status(stack, "x.test") == "ok")
+    stack.ctl("ca", "rotate", "--at", "+4s")
+    until("the workers know the date",
+          lambda: call(stack, "GET", "/ca.pem", kind="ca").body.count(b"BEGIN CERT") == 2)
+    with stopped(pid):
+        # The date is known: the former one is not given any more, nor another guessed.
+        until("the date", lambda: call(stack, "GET", "/", kind="ca").code == "engine-unavailable")
+        assert call(stack, "GET", "/ca.pem", kind="ca").body.count(b"BEGIN CERTIFICATE") == 2
+        # Nobody can sign: the leaf that is there serves.
+        assert is_in(quick(lambda: inside(stack, first)))
+    until("/ has the next one", lambda: call(stack, "GET", "/", kind="ca").status == 200)
+    second = slash(stack)
+    assert second != first
+    until("tunnels as well", lambda: is_in(inside(stack, second)), 8)
 
 
 def store(stack, reply):
@@ -350,6 +516,8 @@ def test_the_private_key_never_shows(stack):
             with_replies.append(repr(link.call(op, {"app": "app_system"})))
         with pytest.raises(Refused):
             link.call_signed("Rewrap", {"app": "app_system", "curve": "r1", "tokens": []})
+        for op, more in (("CreateKey", {}), ("SetRoles", {"roles": []})):
+            assert link.status_signed(op, {"app": "app_system", **more}) == "not-allowed"
     record = (stack.dir / "e3/app_system.rec").read_bytes()
     app, _, document, secrets = record_reader.read(record, (stack.dir / "root.key").read_bytes())
     assert app == "app_system" and record[4] == 3

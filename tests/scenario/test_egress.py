@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from conftest import running
-from egress_stage import EgressStack, basic, dechunk
+from egress_stage import EgressStack, Inner, basic, dechunk
 
 CARD = "4111111111111111"
 
@@ -87,6 +87,21 @@ def test_connect_without_a_key(shared, to):
         # Not Basic: git would ask for the destination's password.
         assert reply.field("www-authenticate") == 'ApiKey realm="relay"'
         assert reply.json()["evervault-error-code"] == "unauthorized"
+
+
+@pytest.mark.parametrize("kind,key", [("egress-strict", None), ("egress", "wrong"),
+                                      ("egress", "Basic !!!"), ("egress-plain", "wrong")])
+@pytest.mark.parametrize("close", [True, False])
+def test_a_refused_connect_ends_its_connection_if_asked_to(shared, to, kind, key, close):
+    """RFC 9112 9.6."""
+    fields = [("Connection", "close")] if close else []
+    with shared.tunnel(to, kind=kind, key=key, fields=fields) as t:
+        assert (t.answer.status, t.answer.closed) == (407, close)
+        if close:
+            assert t.sock.recv(1) == b""
+        else:
+            t.send(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n".encode())
+            assert t.reply("CONNECT").status == (407 if kind == "egress-strict" else 200)
 
 
 @pytest.mark.parametrize("key", ["wrong", "ev:key:1:wrong", "Bearer wrong", "Basic !!!",
@@ -213,12 +228,13 @@ def test_an_address_as_destination(shared, origin):
         assert t.request("GET", "/").status == 200
 
 
-@pytest.mark.parametrize("change", ["sni", "host", "port", "absolute"])
+@pytest.mark.parametrize("change", ["sni", "host", "port", "no-port", "absolute"])
 def test_the_inside_must_be_about_the_connect(shared, origin, to, change):
     before = len(origin.seen())
     key = shared.app()[1]
     with shared.tunnel(to, key=key, sni="other.test" if change == "sni" else True) as t:
-        host = {"host": f"other.test:{origin.port}", "port": "localhost:1"}.get(change, to)
+        host = {"host": f"other.test:{origin.port}", "port": "localhost:1",
+                "no-port": "localhost"}.get(change, to)
         path = "https://other.test/" if change == "absolute" else "/"
         t.send(t.head("GET", path, [], host=host))
         reply = t.reply()
@@ -260,6 +276,22 @@ def test_a_client_that_does_not_trust_us_is_one_log_line(shared, to, tmp_path):
             shared.tunnel(to, kind="egress-plain", cafile=both)
     line = [li for li in shared.relayd.text().splitlines() if "tunnel handshake failed" in li][-1]
     assert "does not trust the CA" in line and "client=127.0.0.1" in line
+
+
+def test_handshake_faults_have_likely_causes(shared, to):
+    trusting = ssl.create_default_context(cafile=str(shared.ca.pem))
+    old = ssl.create_default_context(cafile=str(shared.ca.pem))
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    for context, name, says in ((trusting, "other.test", "or expects another name"),
+                                (old, "localhost", "the client has no TLS 1.2")):
+        with shared.logs_more("tunnel handshake failed host=localhost"):
+            with shared.tunnel(to, kind="egress-plain", connect_only=True) as t:
+                assert t.answer.status == 200
+                with pytest.raises(ssl.SSLError):
+                    Inner(t.sock, context, name)
+        assert says in [li for li in shared.relayd.text().splitlines()
+                        if "tunnel handshake failed" in li][-1]
 
 
 # ---- what is no CONNECT -----------------------------------------------------------

@@ -142,6 +142,23 @@ def test_our_own_listeners(egress):
             assert (reply.status, reply.code) == (508, "tunnel-loop"), port
 
 
+def test_an_engine_is_nobody_s_destination(egress):
+    """The one of relay.conf, by its name; whatever the app's record says."""
+    allow(egress, {"destinations": [{"host": h, "port": egress.e3_port}
+                                    for h in ("127.0.0.1", "localhost")]})
+    conf = egress.dir / "relay.conf"
+    text = conf.read_text()
+    local = f'engine = {{ "unix:{egress.run}/e3.sock" }}'
+    assert local in text
+    conf.write_text(text.replace(local, f'engine = {{ "localhost:{egress.e3_port}" }}'))
+    with egress.logs_more(f"engine ready engine=localhost:{egress.e3_port}", egress.workers):
+        egress.ctl("reload", "--wait")
+    for host in ("127.0.0.1", "localhost"):
+        with egress.tunnel(f"{host}:{egress.e3_port}", key=egress.app()[1]) as t:
+            reply = t.request("GET", "/")
+            assert (reply.status, reply.code) == (508, "tunnel-loop"), host
+
+
 def test_nothing_is_resolved_before_key_and_allowlist(make_egress):
     """A name server that counts what it is asked."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

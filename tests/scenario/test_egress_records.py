@@ -240,7 +240,8 @@ def test_nobody_opens_walls_by_a_relay(redis_stack):
     ours, theirs = relay_of(app, internal=True), relay_of(other, internal=True)
     for host, text in (("ours.test", ours), ("theirs.test", theirs)):
         redis_stack.ctl("relay", "put", host, "-", data=text.encode())
-    refused = (403, "internal destinations are set by the operator")
+    refused = (403, "internal: the operator alone sets it, and says where a relay that has it "
+                    "leads")
     unsaid = json.dumps({"app": app, "destinationDomain": "o.test", "routes": []})
 
     def named(main, host="o.test", **more):
@@ -275,6 +276,9 @@ def test_nobody_manages_what_is_another_s(redis_stack):
         assert m.ask("put", "relays", "new.test", key, relay_of(other)) == (
             403, "the record names another app")
         assert m.ask("put", "egress", other, key, "{}")[0] == 403
+        inside = {"destinations": [{"host": "a.test"}, {"host": "b.test", "internal": True}]}
+        assert m.ask("put", "egress", app, key, json.dumps(inside)) == (
+            403, "destinations[1].internal: the operator alone sets it")
         assert m.ask("put", "egress", NOBODY, key, "{}")[0] == 403
     assert redis_stack.live("theirs.test").strip() == theirs.encode()
     assert redis_stack.live("new.test") is None

@@ -285,6 +285,10 @@ def claims_of(token):
     return json.loads(token_codec.unb64(token.split(".")[1].replace("-", "+").replace("_", "/")))
 
 
+def team_of(app):
+    return "team_" + app.removeprefix("app_")
+
+
 def test_a_client_side_token(engine, worker):
     app, _ = engine.app()
     before = now_ms()
@@ -292,7 +296,7 @@ def test_a_client_side_token(engine, worker):
     assert set(made) == {"token", "id", "created_ms", "expires_ms"}
     assert before <= made["created_ms"] <= now_ms() < made["expires_ms"]
     assert claims_of(made["token"]) == {
-        "version": 1, "app_uuid": app, "team_uuid": app, "jti": made["id"],
+        "version": 1, "app_uuid": app, "team_uuid": team_of(app), "jti": made["id"],
         "exp": made["expires_ms"], "action": "api:decrypt", "resource": None,
         "hashed_body": token_codec.url64(HASH), "client_ip": None}
     assert made["id"].startswith("client_side_token_") and len(made["id"]) == 30
@@ -321,7 +325,7 @@ def test_a_client_side_token_by_the_page(engine, worker):
 
     def claims(**change):
         return json.dumps({
-            "version": 1, "app_uuid": app, "team_uuid": app,
+            "version": 1, "app_uuid": app, "team_uuid": team_of(app),
             "jti": "client_side_token_0123456789ab", "exp": now_ms() + 60_000,
             "action": "api:decrypt", "resource": None, "hashed_body": None, "client_ip": None,
             **change}, separators=(",", ":")).encode()
@@ -331,7 +335,8 @@ def test_a_client_side_token_by_the_page(engine, worker):
     header = b'{"alg":"none","typ":"JWT"}'
     for wrong in (
             sign(secret(other), claims()), sign(secret(app, "k1"), claims()), sign(root, claims()),
-            sign(secret(app), claims(app_uuid=other, team_uuid=other)),
+            sign(secret(app), claims(app_uuid=other, team_uuid=team_of(other))),
+            sign(secret(app), claims(team_uuid=app)),
             sign(secret(app), claims(action="api:encrypt")),
             sign(secret(app), claims(exp=now_ms() - 1)), sign(secret(app), claims(exp=0)),
             sign(secret(app), claims(exp=now_ms() + LIFE_MS + 120_000)),

@@ -200,8 +200,10 @@ def test_certificate_carries_every_name_and_chains_to_the_root(demo):
             with context.wrap_socket(raw, server_hostname=name) as s:
                 cert = x509.load_der_x509_certificate(s.getpeercert(True))
     names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    app = demo.vars()["RELAY_APP_ID"].replace("_", "-")
     assert set(names.get_values_for_type(x509.DNSName)) == {
-        "demo.relay.test", "*.example.com", "*.test", "*.relay.test", "localhost"}
+        "demo.relay.test", "*.example.com", "*.test", "*.relay.test", "localhost",
+        f"*.{app}.relay.test"}
     assert {str(a) for a in names.get_values_for_type(x509.IPAddress)} == {"127.0.0.1", "::1"}
     assert cert.issuer == ca.subject
 
@@ -235,6 +237,56 @@ def test_a_relay_pushed_by_redis_cli_serves_curl(demo):
     assert b'{"card": {"number": "' + token + b'"},  "total": 1.0}' in seen
     opened = demo.ctl("decrypt", "--api-key", demo.vars()["RELAY_API_KEY"], data=token)
     assert opened == CARD + b"\n"
+
+
+def create_relay(q):
+    """POST /relays with the instance's own key: the name that clients use."""
+    v = q.vars()
+    relay = {"destinationDomain": "localhost", "destination": {"port": q.base + 7},
+             "routes": [route("POST", "/managed", ["$.card.number"], ["$..*"])]}
+    r = subprocess.run(["curl", "-sS", "--fail-with-body", "--config", "-", "--json",
+                        json.dumps(relay), v["RELAY_API"] + "/relays"], capture_output=True,
+                       text=True, check=True,
+                       input=f'user = "{v["RELAY_APP_ID"]}:{v["RELAY_API_KEY"]}"\n')
+    return json.loads(r.stdout)["evervaultDomain"]
+
+
+def test_the_origin_of_the_env_file_sees_values_under_run(demo):
+    """It has the address of the key API, which clients call directly."""
+    v = demo.vars()
+    token = demo.ctl("encrypt", "--app", v["RELAY_APP_ID"], data=b"opened-by-egress")
+    said = demo.ctl("run", "--key-file", demo.state / "api-key", "--", "curl", "-sS", "--json",
+                    json.dumps({"n": token.decode().strip()}), v["RELAY_ORIGIN"] + "/under-run")
+    assert said == b'{"n": "opened-by-egress"}'
+    log = pathlib.Path(v["RELAY_ORIGIN_LOG"]).read_bytes()
+    assert not TOKEN.search(log[log.rindex(b"POST /under-run "):])
+
+
+def test_a_relay_made_by_the_key_api_serves_curl(demo):
+    host = create_relay(demo)
+    assert host == f"localhost.{demo.vars()['RELAY_APP_ID'].replace('_', '-')}.relay.test"
+    body = '{"card": {"number": "4111111111111111"},  "total": 2.0}'
+    assert demo.curl(host, "/managed", body) == body        # the certificate has the name
+    log = pathlib.Path(demo.vars()["RELAY_ORIGIN_LOG"]).read_bytes()
+    assert TOKEN.search(log[log.rindex(b"POST /managed "):])
+
+
+def test_a_state_of_before_gets_the_names_of_its_apps_relays(quickstart):
+    """Its certificate has the names that every instance has, and nothing of the app."""
+    quickstart.start("--no-demo")
+    quickstart.run("--stop")
+    tls = quickstart.state / "tls"
+    key, pem = (tls / "ingress.key").read_bytes(), tls / "ingress.pem"
+    shutil.copy(tls / "origin.pem", pem)
+    shutil.copy(tls / "origin.key", tls / "ingress.key")
+    quickstart.start("--no-demo")
+    assert (tls / "ingress.key").read_bytes() == (tls / "origin.key").read_bytes() != key
+    assert quickstart.curl(create_relay(quickstart), "/x", '{"a":1}') == '{"a":1}'
+    assert list(quickstart.pids()) == PROCESSES
+    before = pem.read_bytes()
+    quickstart.run("--stop")
+    quickstart.start("--no-demo")
+    assert pem.read_bytes() == before       # once
 
 
 def test_the_card_is_nowhere_but_at_the_client(demo):

@@ -314,11 +314,63 @@ def test_the_environment_of_a_command(shared, tmp):
     assert env["EV_TUNNEL_HOSTNAME"] == f"https://127.0.0.1:{ports['egress']}"
     assert env["EV_CERT_HOSTNAME"] == f"http://127.0.0.1:{ports['ca']}/"
     assert f"-Dhttps.proxyPort={ports['egress-plain']}" in env["JAVA_TOOL_OPTIONS"]
-    assert env["NO_PROXY"] == "127.0.0.1"
+    assert env["NO_PROXY"] == ",".join(f"127.0.0.1:{ports[k]}" for k in ("api", "api-tls", "ca"))
+    assert env["no_proxy"] == env["NO_PROXY"]
     env, _ = variables(shared, "--sdk", "python", "--no-proxy", "x.test", TMPDIR=tmp)
     assert env["EV_API_URL"] == f"http://127.0.0.1:{ports['api']}/"
-    assert env["NO_PROXY"] == "x.test,127.0.0.1"
+    assert env["NO_PROXY"] == "x.test"
     assert env["HTTPS_PROXY"] == f"https://127.0.0.1:{ports['egress']}"
+
+
+HOSTS = ["localhost", "127.0.0.1"]
+
+
+@pytest.mark.parametrize("words,env", [
+    ([], {}), (["--sdk", "node"], {}), (["--sdk", "python"], {}), (["--sdk", "go"], {}),
+    (["--no-proxy", ""], {}), (["--no-proxy", ""], {"NO_PROXY": "127.0.0.1,localhost"})], ids=str)
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_origin_beside_the_key_api_sees_values(shared, origin, tmp, host, words, env):
+    """API, CA and destination at one address."""
+    body = json.dumps({"n": shared.token(CARD)})
+    r = relayctl(shared, "run", *words, "--", "curl", "-sS", "-H", "Content-Type: application/json",
+                 "-d", body, f"https://{host}:{origin.port}/pay", TMPDIR=tmp, **env,
+                 **key_of(shared))
+    assert json.loads(r.stdout) == {"n": CARD}
+    assert b"ev:" not in origin.raw_log() and r.stderr == ""
+
+
+@pytest.mark.parametrize("words,env,entry", [
+    ([], {"NO_PROXY": "x.test, 127.0.0.1"}, "127.0.0.1"),
+    ([], {"no_proxy": "127.0.0.0/8"}, "127.0.0.0/8"),
+    # Its libraries know no ports in NO_PROXY, and it calls api-tls.
+    (["--sdk", "php"], {}, "127.0.0.1")], ids=str)
+def test_what_goes_around_is_warned_of(shared, origin, tmp, words, env, entry):
+    r = relayctl(shared, "run", *words, "--", "curl", "-sS", "-H", "Content-Type: application/json",
+                 "-d", json.dumps({"n": shared.token(CARD)}),
+                 f"https://127.0.0.1:{origin.port}/pay", TMPDIR=tmp, **env, **key_of(shared))
+    assert r.stdout.startswith('{"n": "ev:')
+    assert r.stderr == (f"relayctl: warning: NO_PROXY has {entry}: requests there go around egress, "
+                        "with tokens as they are; --no-proxy LIST says another list\n")
+
+
+def test_a_list_of_the_users_own_is_the_whole_list(shared, tmp):
+    for words in (["127.0.0.1,x.test"], [""], ["*", "--sdk", "php"]):
+        env, said = variables(shared, "--no-proxy", *words, TMPDIR=tmp, NO_PROXY="other.test")
+        assert env["NO_PROXY"] == env["no_proxy"] == words[0] and said == ""
+
+
+def test_the_key_api_is_reached_under_run(shared, tmp):
+    """By a client that reads ports in NO_PROXY, and by one that asks in clear."""
+    script = ("import os, urllib.request as u\n"
+              "for url in (os.environ['EV_API_URL'] + '/ca.pem', os.environ['EV_CERT_HOSTNAME']):\n"
+              "    print(u.urlopen(url).status)\n")
+    r = relayctl(shared, "run", "/usr/bin/python3", "-c", script, TMPDIR=tmp, **key_of(shared))
+    assert (r.stdout, r.stderr) == ("200\n200\n", "")
+    # One that does not is told so by the proxy: nothing goes around it.
+    r = relayctl(shared, "run", "curl", "-sS", "-o", "/dev/null", "-w",
+                 "%{http_connect} %{http_code}",
+                 f"https://127.0.0.1:{shared.ports['api-tls']}/ca.pem", TMPDIR=tmp, **key_of(shared))
+    assert r.stdout == "200 508"
 
 
 def test_a_key_never_goes_in_clear(shared):
@@ -345,7 +397,7 @@ SHOW = 'folder=${SSL_CERT_FILE%/*}; ls -ld "$folder"; echo "$folder"; ls -A "$fo
 def test_the_files_are_private_whole_and_gone_afterwards(shared, tmp, ca):
     r = relayctl(shared, "run", "sh", "-c", SHOW + '; cat "$NODE_EXTRA_CA_CERTS"', TMPDIR=tmp)
     lines = r.stdout.splitlines()
-    assert lines[0].startswith("drwx------") and lines[1].startswith(f"{tmp}/relay-run.")
+    assert lines[0].startswith("drwx------") and lines[1].startswith(f"{tmp}/relayctl-run.")
     assert set(lines[2:6]) == {".curlrc", "bundle.pem", "ca.pem", "trust.p12"}
     assert "\n".join(lines[6:]).strip() == ca.pem.read_text().strip()
     assert list(tmp.iterdir()) == []

@@ -368,6 +368,7 @@ test_adds_internal(void **state)
 	};
 	struct egress *was, *now;
 	char text[512];
+	size_t at;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -378,11 +379,19 @@ test_adds_internal(void **state)
 		}
 		(void)snprintf(text, sizeof(text), LIST("%s"), t[i].now);
 		now = parse(text);
-		if (egress_adds_internal(now, was) != t[i].adds)
+		if (egress_adds_internal(now, was, &at) != t[i].adds || at != 0)
 			fail_msg("%zu: %s", i, t[i].now);
 		egress_unref(&was);
 		egress_unref(&now);
 	}
+	was = parse(LIST("{\"host\":\"a.test\"}," IN("")));
+	now = parse(LIST("{\"host\":\"b.test\"}," IN("")
+	    ",{\"host\":\"c.test\",\"internal\":true},"
+	    "{\"host\":\"d.test\",\"internal\":true}"));
+	assert_true(egress_adds_internal(now, was, &at));
+	assert_int_equal(at, 2);
+	egress_unref(&was);
+	egress_unref(&now);
 #undef IN
 }
 

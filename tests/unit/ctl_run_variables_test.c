@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctl/run_variables.h"
+#include "lib/base/object.h"
 
 #define KEY	"ev:key:1:a/b"
 #define PROXY	"https://app_1:ev%3Akey%3A1%3Aa%2Fb@relay.test:8443"
@@ -62,6 +63,18 @@ is(const char *name, const char *want)
 }
 
 static void
+java_has(const char *hosts)
+{
+	const char *have = run_variables_get(&list, "JAVA_TOOL_OPTIONS");
+	char *want = xasprintf(" -Dhttp.nonProxyHosts=%s ", hosts);
+
+	assert_non_null(have);
+	if (strstr(have, want) == NULL)
+		fail_msg("%s: not in %s", want, have);
+	free(want);
+}
+
+static void
 test_tls(void **state)
 {
 	static const char *const bundles[] = { "SSL_CERT_FILE",
@@ -79,8 +92,8 @@ test_tls(void **state)
 	is("CURL_HOME", "/t");
 	for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++)
 		is(bundles[i], "/t/bundle.pem");
-	is("NO_PROXY", "127.0.0.1,api.relay.test,ca.relay.test");
-	is("no_proxy", "127.0.0.1,api.relay.test,ca.relay.test");
+	is("NO_PROXY", "127.0.0.1:8081,api.relay.test,ca.relay.test");
+	is("no_proxy", "127.0.0.1:8081,api.relay.test,ca.relay.test");
 	is("EV_API_URL", "https://api.relay.test:8444");
 	is("EV_TUNNEL_HOSTNAME", "https://relay.test:8443");
 	is("EV_RELAY_URL", "https://relay.test:8443");
@@ -90,7 +103,7 @@ test_tls(void **state)
 	is("JAVA_TOOL_OPTIONS", "-Djavax.net.ssl.trustStore=/t/trust.p12 "
 	    "-Djavax.net.ssl.trustStoreType=PKCS12 "
 	    "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=8080 "
-	    "-Dhttp.nonProxyHosts=127.0.0.1|api.relay.test|ca.relay.test "
+	    "-Dhttp.nonProxyHosts=api.relay.test|ca.relay.test "
 	    "-Djdk.http.auth.tunneling.disabledSchemes=");
 }
 
@@ -166,19 +179,23 @@ test_nothing_but_a_proxy(void **state)
 	is("EV_API_URL", NULL);
 	is("EV_CERT_HOSTNAME", NULL);
 	is("NO_PROXY", "");
+	java_has("");
 }
 
 static void
 test_no_proxy_grows(void **state)
 {
 	static const struct { const char *given, *want; } table[] = {
-		{ "x.test", "x.test,127.0.0.1,api.relay.test,ca.relay.test" },
+		{ "x.test",
+		    "x.test,127.0.0.1:8081,api.relay.test,ca.relay.test" },
+		{ "127.0.0.1:8081",
+		    "127.0.0.1:8081,api.relay.test,ca.relay.test" },
 		{ "API.relay.test, 127.0.0.1",
 		    "API.relay.test, 127.0.0.1,ca.relay.test" },
 		/* part of a name is another name */
 		{ "127.0.0.11,my-api.relay.test",
-		    "127.0.0.11,my-api.relay.test,127.0.0.1,api.relay.test,"
-		    "ca.relay.test" },
+		    "127.0.0.11,my-api.relay.test,127.0.0.1:8081,"
+		    "api.relay.test,ca.relay.test" },
 	};
 
 	(void)state;
@@ -187,6 +204,104 @@ test_no_proxy_grows(void **state)
 		plan.no_proxy = table[i].given;
 		run_variables_make(&plan, &list);
 		is("NO_PROXY", table[i].want);
+	}
+}
+
+/* Ports keep the API's neighbours behind the proxy; two SDKs know none. */
+static void
+test_loopback(void **state)
+{
+	static const struct {
+		enum run_sdk sdk;
+		const char *api, *api_tls, *ca, *want;
+	} table[] = {
+		{ RUN_NODE, "http://127.0.0.1:81", "https://127.0.0.1:82",
+		    "http://127.0.0.1:83",
+		    "127.0.0.1:81,127.0.0.1:82,127.0.0.1:83" },
+		{ RUN_NODE, "http://localhost:81", "https://[::1]:82",
+		    "http://a.localhost:83",
+		    "localhost:81,[::1]:82,a.localhost:83" },
+		{ RUN_GO, NULL, "https://127.0.0.2:82", NULL, "127.0.0.2:82" },
+		{ RUN_PYTHON, "http://127.0.0.1:81", "https://127.0.0.1:82",
+		    "http://127.0.0.1:83",
+		    "127.0.0.1:81,127.0.0.1:82,127.0.0.1:83" },
+		{ RUN_PYTHON, NULL, "https://127.0.0.1:82",
+		    "http://127.0.0.1:83", "127.0.0.1" },
+		{ RUN_PHP, "http://127.0.0.1:81", "https://127.0.0.1:82",
+		    "https://localhost:83",
+		    "127.0.0.1:81,127.0.0.1,localhost" },
+		/* no name of this machine's */
+		{ RUN_NODE, NULL, "https://localhost.test:82",
+		    "http://mylocalhost:83", "localhost.test,mylocalhost" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		run_variables_fini(&list);
+		setup.api.port = setup.ca.port = 0;
+		if (table[i].api != NULL)
+			set(&setup.api, table[i].api);
+		set(&setup.api_tls, table[i].api_tls);
+		if (table[i].ca != NULL)
+			set(&setup.ca, table[i].ca);
+		plan.sdk = table[i].sdk;
+		run_variables_make(&plan, &list);
+		is("NO_PROXY", table[i].want);
+	}
+}
+
+static void
+test_a_list_of_the_users_own(void **state)
+{
+	static const struct { const char *given, *java; } table[] = {
+		{ "", "" },
+		{ "x.test", "x.test" },
+		{ "x.test, .y.test,,127.0.0.1", "x.test|*.y.test|127.0.0.1" },
+	};
+
+	(void)state;
+	plan.no_proxy = "other.test";
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		run_variables_fini(&list);
+		plan.no_proxy_only = table[i].given;
+		run_variables_make(&plan, &list);
+		is("NO_PROXY", table[i].given);
+		is("no_proxy", table[i].given);
+		java_has(table[i].java);
+	}
+}
+
+static void
+test_what_goes_around(void **state)
+{
+	static const struct { const char *given, *entry; } table[] = {
+		{ "", NULL },
+		{ "x.test,127.0.0.1:81,[::1]:82,localhost:83", NULL },
+		{ "10.0.0.0/8, 128.0.0.1,localhost.test,.test,::2", NULL },
+		{ "x.test, 127.0.0.1", "127.0.0.1" },
+		{ "127.8.9.10,localhost", "127.8.9.10" },
+		{ "x.test 127.0.0.1", "127.0.0.1" },
+		{ "127.0.0.0/8", "127.0.0.0" },
+		{ "x.test,LocalHost", "LocalHost" },
+		{ "a.localhost", "a.localhost" },
+		{ ".localhost", ".localhost" },
+		{ "::1", "::1" },
+		{ "[::1]", "[::1]" },
+		{ "::ffff:127.0.0.1", "::ffff:127.0.0.1" },
+		{ "x.test,*", "*" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct span entry = { NULL, 0 };
+
+		run_variables_fini(&list);
+		plan.no_proxy_only = table[i].given;
+		run_variables_make(&plan, &list);
+		if (run_variables_around(&list, &entry) !=
+		    (table[i].entry != NULL) || (table[i].entry != NULL &&
+		    strncmp(entry.p, table[i].entry, strlen(table[i].entry))))
+			fail_msg("%s", table[i].given);
 	}
 }
 
@@ -214,6 +329,9 @@ main(void)
 		TEST(test_java_sdk),
 		TEST(test_nothing_but_a_proxy),
 		TEST(test_no_proxy_grows),
+		TEST(test_loopback),
+		TEST(test_a_list_of_the_users_own),
+		TEST(test_what_goes_around),
 		TEST(test_apply),
 	};
 

@@ -110,7 +110,7 @@ ca_check_states(struct fixture *f, const char *want, unsigned anchors)
 		const struct rpc_value *row = rpc_array_at(rows, i);
 		struct span state, pem, sum;
 
-		assert_int_equal(rpc_array_len(row), 7);
+		assert_int_equal(rpc_array_len(row), 8);
 		assert_true(rpc_get_bytes(rpc_array_at(row, 1), &state));
 		assert_true(rpc_get_bytes(rpc_array_at(row, 5), &pem));
 		assert_int_equal(span_eq_str(state, "pending"),

@@ -91,24 +91,25 @@ test_rollover(void **state)
 		uint64_t	active[3], end[3], now;
 		int		signs;		/* -1: none */
 		enum e3_ca_state states[3];
+		uint64_t	changes;
 	} cases[] = {
 #define P	E3_CA_PENDING
 #define U	E3_CA_PUBLISHED
 #define S	E3_CA_SIGNS
 #define O	E3_CA_OLD
-		{ { 0, 0, 0 }, { 0, 0, 0 }, 50, -1, { P, P, P } },
-		{ { 10, 0, 0 }, { 100, 0, 0 }, 9, -1, { U, P, P } },
-		{ { 10, 0, 0 }, { 100, 0, 0 }, 10, 0, { S, P, P } },
-		{ { 10, 50, 0 }, { 100, 200, 0 }, 49, 0, { S, U, P } },
-		{ { 10, 50, 0 }, { 100, 200, 0 }, 50, 1, { O, S, P } },
-		{ { 10, 50, 0 }, { 100, 200, 0 }, 199, 1, { O, S, P } },
-		{ { 10, 50, 0 }, { 100, 200, 0 }, 200, -1, { O, O, P } },
+		{ { 0, 0, 0 }, { 0, 0, 0 }, 50, -1, { P, P, P }, 0 },
+		{ { 10, 0, 0 }, { 100, 0, 0 }, 9, -1, { U, P, P }, 10 },
+		{ { 10, 0, 0 }, { 100, 0, 0 }, 10, 0, { S, P, P }, 100 },
+		{ { 10, 50, 0 }, { 100, 200, 0 }, 49, 0, { S, U, P }, 50 },
+		{ { 10, 50, 0 }, { 100, 200, 0 }, 50, 1, { O, S, P }, 200 },
+		{ { 10, 50, 0 }, { 100, 200, 0 }, 199, 1, { O, S, P }, 200 },
+		{ { 10, 50, 0 }, { 100, 200, 0 }, 200, -1, { O, O, P }, 0 },
 		/* installed later, to begin earlier */
-		{ { 50, 0, 20 }, { 99, 0, 99 }, 30, 2, { U, P, S } },
-		{ { 50, 0, 20 }, { 99, 0, 99 }, 60, 0, { S, P, O } },
+		{ { 50, 0, 20 }, { 99, 0, 99 }, 30, 2, { U, P, S }, 50 },
+		{ { 50, 0, 20 }, { 99, 0, 99 }, 60, 0, { S, P, O }, 99 },
 		/* in one millisecond; the new one ends before the old one */
-		{ { 10, 10, 0 }, { 90, 99, 0 }, 20, 1, { O, S, P } },
-		{ { 10, 50, 0 }, { 99, 60, 0 }, 70, 0, { S, O, P } },
+		{ { 10, 10, 0 }, { 90, 99, 0 }, 20, 1, { O, S, P }, 99 },
+		{ { 10, 50, 0 }, { 99, 60, 0 }, 70, 0, { S, O, P }, 99 },
 	};
 	struct e3_ca *cas[3];
 	struct fixture f;
@@ -131,6 +132,8 @@ test_rollover(void **state)
 		for (int i = 0; i < 3; i++)
 			assert_int_equal(e3_ca_state(cas[i], signing,
 			    cases[k].now), cases[k].states[i]);
+		assert_int_equal(e3_ca_changes_ms(cas, 3, cases[k].now),
+		    cases[k].changes);
 	}
 	for (int i = 0; i < 3; i++)
 		e3_ca_unref(&cas[i]);

@@ -41,7 +41,7 @@ test_hkdf_expand(void **state)
 /* ---- client_token.c ---- */
 
 static const char claims[] = "{\"version\":1,\"app_uuid\":\"app_0123456789ab\","
-    "\"team_uuid\":\"app_0123456789ab\",\"jti\":\"client_side_token_00ff00ff00ff\","
+    "\"team_uuid\":\"team_0123456789ab\",\"jti\":\"client_side_token_00ff00ff00ff\","
     "\"exp\":1700000000000,\"action\":\"api:decrypt\",\"resource\":null,"
     "\"hashed_body\":null,\"client_ip\":null}";
 static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
@@ -206,8 +206,10 @@ test_foreign_shapes(void **state)
 		{ "\"version\":1", "\"version\":2" },
 		{ "\"version\":1", "\"version\":1.0" },
 		{ "\"app_uuid\":\"app_0123456789ab\"", "\"app_uuid\":\"app_1\"" },
-		{ "\"team_uuid\":\"app_0123456789ab\"",
-		    "\"team_uuid\":\"team_0123456789ab\"" },
+		{ "\"team_uuid\":\"team_0123456789ab\"",
+		    "\"team_uuid\":\"app_0123456789ab\"" },
+		{ "team_0123456789ab", "team_0123456789ac" },
+		{ "team_0123456789ab", "team_app_0123456789ab" },
 		{ "app_0123456789ab", "App_0123456789ab" },
 		{ "app_0123456789ab", "app_01\\u003289ab" },
 		{ "client_side_token_00ff00ff00ff", "client_side_token_00ff" },

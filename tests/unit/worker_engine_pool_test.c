@@ -573,6 +573,15 @@ test_queue_is_bounded(void **state)
 	assert_int_equal(a.n_ends, 0);
 }
 
+static bool
+is_at(const struct engine_pool *p, const char *ip, uint16_t port)
+{
+	struct net_addr a;
+
+	assert_int_equal(net_addr_from_ip(ip, port, &a), RC_OK);
+	return (engine_pool_is_at(p, &a));
+}
+
 /* An engine by name: of its addresses (v6 first) one answers. */
 static void
 test_engine_by_name(void **state)
@@ -581,6 +590,7 @@ test_engine_by_name(void **state)
 	struct worker_engine tcp, *engines[1] = { &tcp };
 	struct net_dns *dns = net_dns_new(f->lab.loop, NULL);
 	struct ask a = { 0 };
+	uint16_t port;
 
 	worker_engine_start(&tcp, &f->lab, true);
 	tcp.on_call = answer;
@@ -588,6 +598,10 @@ test_engine_by_name(void **state)
 	ask_start(&a, f->pool, 9);
 	loop_until(f->lab.loop, &a.ended);
 	assert_int_equal(a.sum, 9);
+	port = (uint16_t)strtoul(strrchr(tcp.address, ':') + 1, NULL, 10);
+	assert_true(is_at(f->pool, "127.0.0.1", port));
+	assert_false(is_at(f->pool, "127.0.0.2", port));
+	assert_false(is_at(f->pool, "127.0.0.1", port ^ 1));
 	engine_pool_free(&f->pool);
 	net_dns_free(&dns);
 	worker_engine_stop(&tcp);
@@ -615,6 +629,10 @@ test_addresses_of_conf(void **state)
 	});
 	loop_for_ms(f->lab.loop, 50);
 	assert_int_equal(engine_pool_up(f->pool), 0);
+	assert_true(is_at(f->pool, "127.0.0.1", 1));
+	assert_true(is_at(f->pool, "::1", 1));
+	assert_false(is_at(f->pool, "::1", 2));
+	assert_false(is_at(f->pool, "192.0.2.1", 1));
 	engine_pool_free(&f->pool);
 	net_dns_free(&dns);
 }

@@ -106,6 +106,24 @@ say(struct leaf_signer *s, struct engine_link *l, uint64_t id, const char *host,
 }
 
 static void
+tell_ca(struct leaf_signer *s, struct engine_link *l, uint64_t id)
+{
+	const struct test_cert *ca = s->tells_other ? s->other : s->ca;
+	struct buffer body;
+	uint8_t sum[32];
+
+	assert_int_equal(EVP_Digest(ca->cert_pem.p, ca->cert_pem.len, sum, NULL,
+	    EVP_sha256(), NULL), 1);
+	buffer_init(&body, 0, false);
+	rpc_pack(&body, RPC_STR("anchors", ""),
+	    RPC_BIN("issuers_sha256", sum, sizeof(sum)),
+	    RPC_MAYBE_U64("changes_ms", s->changes_ms));
+	engine_reply(l, id, RPC_STATUS_OK, &body, false);
+	buffer_fini(&body);
+	s->n_told++;
+}
+
+static void
 on_call(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
 {
 	struct leaf_signer *s = arg;
@@ -114,6 +132,10 @@ on_call(void *arg, struct engine_link *l, const struct rpc_call_frame *f)
 	struct span host, spki;
 	EVP_PKEY *key;
 
+	if (span_eq_str(f->op, "GetCA")) {
+		tell_ca(s, l, f->id);
+		return;
+	}
 	assert_true(span_eq_str(f->op, "IssueLeaf"));
 	assert_true(rpc_unpack(f->body, RPC_WANT_BYTES("host", &host),
 	    RPC_WANT_BYTES("publicKey", &spki)));
@@ -150,6 +172,15 @@ leaf_signer_let_go(struct leaf_signer *s)
 	s->hold = false;
 }
 
+void
+leaf_signer_turn(struct leaf_signer *s)
+{
+	struct test_cert *was = s->ca;
+
+	s->ca = s->other;
+	s->other = was;
+}
+
 /* ---- life ---- */
 
 void
@@ -157,6 +188,7 @@ leaf_signer_start(struct leaf_signer *s, struct engine_pair *engines)
 {
 	memset(s, 0, sizeof(*s));
 	s->ca = test_ca_new("egress CA");
+	s->other = test_ca_new("next egress CA");
 	engines->one.on_call = engines->two.on_call = on_call;
 	engines->one.arg = engines->two.arg = s;
 }
@@ -166,4 +198,5 @@ leaf_signer_stop(struct leaf_signer *s)
 {
 	drop_held(s);
 	test_cert_free(&s->ca);
+	test_cert_free(&s->other);
 }

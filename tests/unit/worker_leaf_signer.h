@@ -1,6 +1,7 @@
 /*
  * worker_leaf_signer.h - engines that answer IssueLeaf: with real certificates
- * of a CA of their own, with broken ones, with a refusal, or when they are told.
+ * of a CA of their own, with broken ones, with a refusal, or when they are told;
+ * and GetCA.
  * Context:   tests of worker/leaf_cache.c.
  */
 #ifndef RELAY_TESTS_WORKER_LEAF_SIGNER_H
@@ -34,7 +35,10 @@ struct leaf_held {
 };
 
 struct leaf_signer {
-	struct test_cert	*ca;	/* owned */
+	struct test_cert	*ca;	/* owned: signs */
+	struct test_cert	*other;	/* owned */
+	bool			tells_other;	/* GetCA says that this one signs */
+	uint64_t		changes_ms;	/* and until then */
 	enum rpc_status		status;
 	enum leaf_chain		chain;
 	int64_t			life_ms;	/* from the moment of the answer */
@@ -42,11 +46,14 @@ struct leaf_signer {
 	struct leaf_held		held[LEAF_HELD_MAX];
 	size_t			n_held;
 	char			host[64];	/* the last one asked for */
+	size_t			n_told;
 };
 
 /* Both engines of the pair ask this one. */
 void leaf_signer_start(struct leaf_signer *, struct engine_pair *);
 void leaf_signer_stop(struct leaf_signer *);
+/* The other one signs from now on. */
+void leaf_signer_turn(struct leaf_signer *);
 /* Answer what is held, and hold no more. */
 void leaf_signer_let_go(struct leaf_signer *);
 

@@ -98,12 +98,39 @@ test_own_addresses(void **state)
 	freeifaddrs(all);
 }
 
+static bool
+is_part(void *arg, const struct net_addr *a)
+{
+	return (net_addr_equal(arg, a));
+}
+
+/* What somebody else says is of us, however it is written. */
+static void
+test_parts(void **state)
+{
+	struct conf conf = { .n_listens = 0 };
+	struct origin_self *s = origin_self_new(&conf);
+	struct net_addr part, a;
+
+	(void)state;
+	assert_int_equal(net_addr_from_ip("127.0.0.1", 3443, &part), RC_OK);
+	assert_false(origin_self_is(s, &part));
+	origin_self_set_parts(s, is_part, &part);
+	assert_true(origin_self_is(s, &part));
+	assert_int_equal(net_addr_from_ip("::ffff:127.0.0.1", 3443, &a), RC_OK);
+	assert_true(origin_self_is(s, &a));
+	assert_int_equal(net_addr_from_ip("127.0.0.1", 3444, &a), RC_OK);
+	assert_false(origin_self_is(s, &a));
+	origin_self_free(&s);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_own_addresses),
+		cmocka_unit_test(test_parts),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -24,12 +24,14 @@ function answer(r, body) {
     body: body.toString() };
 }
 
-// What an app calls: https.request with options, or axios.
-function byHttps(request) {
+// What an app calls: https.request with options, with a URL or its text in front; or axios.
+function byRequest(request, url) {
+  const options = { method: 'POST', headers: { 'Content-Type': 'application/json' },
+    agent: request.agent };
+  const words = url ? [url, options]
+    : [{ ...options, hostname: 'localhost', port: request.port, path: '/pay' }];
   return new Promise((resolve, reject) => {
-    const r = https.request({ hostname: 'localhost', port: request.port, path: '/pay',
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, agent: request.agent },
-    (incoming) => {
+    const r = https.request(...words, (incoming) => {
       const pieces = [];
       incoming.on('data', (piece) => pieces.push(piece));
       incoming.on('end', () => resolve(answer(incoming, Buffer.concat(pieces))));
@@ -39,14 +41,19 @@ function byHttps(request) {
   });
 }
 
+const urlOf = (request) => `https://localhost:${request.port}/pay`;
+const byHttps = (request) => byRequest(request);
+const byUrl = (request) => byRequest(request, new URL(urlOf(request)));
+const byString = (request) => byRequest(request, urlOf(request));
+
 async function byAxios(request) {
-  const r = await load('axios').post(`https://localhost:${request.port}/pay`, request.body, {
+  const r = await load('axios').post(urlOf(request), request.body, {
     headers: { 'Content-Type': 'application/json' }, proxy: false, httpsAgent: request.agent,
     responseType: 'text', transformResponse: (text) => text, validateStatus: () => true });
   return answer(r, r.data);
 }
 
-const send = { https: byHttps, axios: byAxios };
+const send = { https: byHttps, url: byUrl, string: byString, axios: byAxios };
 
 const cases = {
   async encrypt(sdk) {
