@@ -77,7 +77,7 @@ ctl_app_create(struct ctl *ctl)
 
 /* ---- app list ----------------------------------------------------------------- */
 
-/* [[id, version, state, created_ms]...] */
+/* [[id, version, state, created_ms, name]...]; an older engine sends no name. */
 static void
 on_apps(void *arg, const struct rpc_value *body)
 {
@@ -87,19 +87,21 @@ on_apps(void *arg, const struct rpc_value *body)
 
 	for (size_t i = 0; n != SIZE_MAX && i < n; i++) {
 		const struct rpc_value *row = rpc_array_at(body, i);
-		struct span id = { "", 0 }, state = { "", 0 };
+		struct span id = { "", 0 }, state = { "", 0 }, name = { "", 0 };
 		uint64_t version = 0, created_ms = 0;
 
 		(void)rpc_get_bytes(rpc_array_at(row, 0), &id);
 		(void)rpc_get_u64(rpc_array_at(row, 1), &version);
 		(void)rpc_get_bytes(rpc_array_at(row, 2), &state);
 		(void)rpc_get_u64(rpc_array_at(row, 3), &created_ms);
+		(void)rpc_get_bytes(rpc_array_at(row, 4), &name);
 		if (!l->json) {
 			time_text(created_ms, when);
 			table_cell(l->table, id);
 			table_cell_u64(l->table, version);
 			table_cell(l->table, state);
 			table_cell_str(l->table, when);
+			table_cell(l->table, name);
 			continue;
 		}
 		body_json_open_object(&l->w, NULL);
@@ -107,6 +109,7 @@ on_apps(void *arg, const struct rpc_value *body)
 		body_json_put_u64(&l->w, "version", version);
 		body_json_put_string(&l->w, "state", state);
 		body_json_put_u64(&l->w, "created_ms", created_ms);
+		body_json_put_string(&l->w, "name", name);
 		body_json_close_object(&l->w);
 	}
 }
@@ -115,13 +118,13 @@ enum ctl_exit
 ctl_app_list(struct ctl *ctl)
 {
 	static const char *const heads[] = { "APP", "VERSION", "STATE",
-	    "CREATED" };
+	    "CREATED", "NAME" };
 	struct buffer body;
 	enum ctl_exit status;
 
 	buffer_init(&body, 0, false);
 	rpc_put_map(&body, 0);
-	status = listing_print(ctl, heads, 4, RPC_OP_LIST_APPS, &body, on_apps);
+	status = listing_print(ctl, heads, 5, RPC_OP_LIST_APPS, &body, on_apps);
 	buffer_fini(&body);
 	return (status);
 }

@@ -55,6 +55,8 @@ confirm_everywhere(struct ctl *ctl, const char *app, uint64_t version,
 		buffer_put(missing, said.p, said.len);
 		ctl_error("not confirmed by: %.*s%s", (int)said.len, said.p,
 		    then);
+		ctl_error("an engine that is gone for good, and stopped, is "
+		    "forgotten by: redis-cli HDEL relay:engines:last NAME");
 	} else {
 		status = CTL_PARTLY;
 		ctl_error("e3-helper: %.*s: it is not known which engines have "

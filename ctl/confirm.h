@@ -1,6 +1,7 @@
 /*
- * ctl/confirm.h - has every engine that announces itself loaded an app's
- * record?  The helper knows whom to ask; here it is waited for.
+ * ctl/confirm.h - has every engine loaded an app's record: every one that
+ * announces itself, or did, and did not say that it leaves?  The helper knows
+ * whom to ask; here it is waited for.
  * Context:   blocks, up to the time given by --timeout.
  */
 #ifndef RELAY_CTL_CONFIRM_H
@@ -9,8 +10,7 @@
 #include "ctl/ctl.h"
 #include "lib/body/json_write.h"
 
-/* An engine that died is announced for 10 s more; longer than that, so that
- * only those count that live. */
+/* Longer than an engine, a helper or Redis needs to come back. */
 #define CONFIRM_TIMEOUT_S	15
 #define CONFIRM_TIMEOUT_MAX_S	3600
 

@@ -64,23 +64,32 @@ read_one(const char *dir, const char *name, bool sensitive, struct buffer *b)
 {
 	char path[PATH_MAX];
 	int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
-	enum rc rc = RC_LIMIT;
+	struct stat st;
+	char why[96];
 
 	buffer_init(b, PEM_BYTES_MAX, sensitive);
-	if (n >= 0 && (size_t)n < sizeof(path))
-		rc = file_read(path, b);
-	return (rc);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return (RC_LIMIT);
+	/* The admin group reads it too: relayctl init gives it to them. */
+	if (sensitive && stat(path, &st) == 0 &&
+	    file_private(&st, 0640, why, sizeof(why)) != RC_OK) {
+		ctl_error("%s: %s", path, why);
+		return (RC_DENIED);
+	}
+	return (file_read(path, b));
 }
 
 static enum ctl_exit
 read_identity(const char *dir, struct identity *id)
 {
-	enum rc revoked;
+	enum rc rc, revoked;
 
 	memset(id, 0, sizeof(*id));
-	if (read_one(dir, "admin.pem", false, &id->chain) != RC_OK ||
-	    read_one(dir, "admin.key", true, &id->key) != RC_OK ||
-	    read_one(dir, "ca.pem", false, &id->ca) != RC_OK) {
+	if ((rc = read_one(dir, "admin.pem", false, &id->chain)) != RC_OK ||
+	    (rc = read_one(dir, "admin.key", true, &id->key)) != RC_OK ||
+	    (rc = read_one(dir, "ca.pem", false, &id->ca)) != RC_OK) {
+		if (rc == RC_DENIED)
+			return (CTL_FAILED);	/* it said why */
 		ctl_error("cannot read admin.pem, admin.key and ca.pem below "
 		    "%s: %s", dir, strerror(errno));
 		return (CTL_FAILED);

@@ -8,6 +8,7 @@
 #include "ctl/time_text.h"
 #include "lib/base/clock.h"
 #include "lib/body/json_write.h"
+#include "lib/rpc/credential.h"
 
 /* ---- key create ------------------------------------------------------------------ */
 
@@ -38,6 +39,25 @@ put_create(void *arg, struct engine_client *engine, struct buffer *body)
 		rpc_put_u64(body, c->expires_ms);
 	}
 	return (CTL_DONE);
+}
+
+static enum ctl_exit
+check_scopes(const struct ctl *ctl)
+{
+	const char *scope;
+	size_t n = 0;
+
+	for (; (scope = args_get_nth(&ctl->args, "scope", n)) != NULL; n++) {
+		if (rpc_scope_valid(span_of(scope)))
+			continue;
+		ctl_error("--scope '%s': 1 to %d characters of a-z 0-9 : _ -",
+		    scope, RPC_SCOPE_BYTES - 1);
+		return (CTL_USAGE);
+	}
+	if (n <= RPC_SCOPES_MAX)
+		return (CTL_DONE);
+	ctl_error("--scope: at most %d", RPC_SCOPES_MAX);
+	return (CTL_USAGE);
 }
 
 /* Option --expires, if it was given. */
@@ -113,6 +133,7 @@ ctl_key_create(struct ctl *ctl)
 	enum ctl_exit status;
 
 	if ((status = ctl_app_operand(app)) != CTL_DONE ||
+	    (status = check_scopes(ctl)) != CTL_DONE ||
 	    (status = read_expires(ctl, &creating.expires_ms)) != CTL_DONE ||
 	    (status = record_commit(ctl, &change, &r)) != CTL_DONE)
 		return (status);

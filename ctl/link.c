@@ -49,9 +49,16 @@ fail_errno(const char *path)
 static enum ctl_exit
 read_pem(const char *path, bool sensitive, struct buffer *out)
 {
+	struct stat st;
+	char why[96];
 	enum rc rc;
 
 	buffer_init(out, PEM_BYTES_MAX, sensitive);
+	if (sensitive && stat(path, &st) == 0 &&
+	    file_private(&st, 0600, why, sizeof(why)) != RC_OK) {
+		ctl_error("%s: %s", path, why);
+		return (CTL_FAILED);
+	}
 	errno = 0;
 	if ((rc = file_read(path, out)) == RC_OK)
 		return (CTL_DONE);
@@ -115,9 +122,9 @@ read_present(struct ctl *ctl, struct renewal *r)
 	return (status);
 }
 
-/* PATH.new with the owner and mode of PATH. */
+/* PATH.new with the owner and mode of PATH, as far as may_mode goes. */
 static enum ctl_exit
-make_beside(const char *path, const struct buffer *content)
+make_beside(const char *path, const struct buffer *content, mode_t may_mode)
 {
 	char *fresh = xasprintf("%s.new", path);
 	enum ctl_exit status = CTL_DONE;
@@ -127,7 +134,7 @@ make_beside(const char *path, const struct buffer *content)
 	    file_write_atomic(fresh, buffer_data(content), buffer_len(content),
 	    0400) != RC_OK ||
 	    (geteuid() == 0 && chown(fresh, st.st_uid, st.st_gid) != 0) ||
-	    chmod(fresh, st.st_mode & 0777) != 0)
+	    chmod(fresh, st.st_mode & may_mode) != 0)
 		status = fail_errno(fresh);
 	free(fresh);
 	return (status);
@@ -160,8 +167,10 @@ replace_pair(struct renewal *r, const struct buffer *cert,
 {
 	enum ctl_exit status;
 
-	if ((status = make_beside(r->key_path, key)) != CTL_DONE ||
-	    (status = make_beside(r->cert_path, cert)) != CTL_DONE ||
+	/* admin.key may be its group's too. */
+	if ((status = make_beside(r->key_path, key,
+	    strcmp(r->role, "admin") == 0 ? 0640 : 0600)) != CTL_DONE ||
+	    (status = make_beside(r->cert_path, cert, 0777)) != CTL_DONE ||
 	    (status = move_in(r->key_path)) != CTL_DONE)
 		return (status);
 	return (move_in(r->cert_path));
@@ -311,12 +320,20 @@ add_serial(const char *path, const char *serial)
 {
 	enum ctl_exit status = CTL_DONE;
 	struct buffer text;
+	size_t bad_line;
 	enum rc rc;
 
 	buffer_init(&text, REVOKED_BYTES_MAX, false);
 	rc = file_read(path, &text);
 	if (rc != RC_OK && rc != RC_NOTFOUND) {
 		status = fail_errno(path);
+		goto out;
+	}
+	/* One more line would be in vain: nobody loads such a list. */
+	if ((bad_line = net_tls_revoked_fault(view(&text))) != 0) {
+		ctl_error("%s: line %zu is no serial number: mend it, then run "
+		    "this again; nothing was revoked", path, bad_line);
+		status = CTL_FAILED;
 		goto out;
 	}
 	if (has_serial(view(&text), serial)) {

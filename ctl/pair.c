@@ -5,7 +5,8 @@
  * A rotation is two records: the first adds a pair that opens everywhere and
  * seals nowhere; the second has it seal, and is not asked for before every
  * engine that announces itself has the first.  Else one engine would seal what
- * another one cannot open.
+ * another one cannot open.  The end is the same the other way round: a pair is
+ * destroyed when every engine has it retired, or one would still seal with it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -232,34 +233,90 @@ ctl_app_activate(struct ctl *ctl)
 	    "seals from now on; the one that did, opens"));
 }
 
+/* Retired it is, on this engine; confirmed: on all of them. */
+static enum ctl_exit
+print_retired(const struct ctl *ctl, const struct record_commit *r,
+    enum ctl_exit confirmed, const struct buffer *missing)
+{
+	const char *pair = ctl->args.operands[1];
+	struct body_json_writer w;
+	enum ctl_exit status;
+	struct buffer out;
+
+	buffer_init(&out, 0, false);
+	if (ctl->json) {
+		body_json_writer_init(&w, &out);
+		body_json_open_object(&w, NULL);
+		body_json_put_str(&w, "app", r->app);
+		body_json_put_str(&w, "pair", pair);
+		body_json_put_str(&w, "state", "retired");
+		body_json_put_u64(&w, "version", r->version);
+		confirm_put(&w, confirmed, missing);
+		body_json_close_object(&w);
+	} else
+		buffer_printf(&out, "%s: retired%s: tokens sealed by it do not "
+		    "open any more; relayctl app activate brings it back", pair,
+		    confirmed == CTL_DONE ? "" : ", not on every engine yet");
+	status = ctl_print_line(view(&out));
+	buffer_fini(&out);
+	return (status == CTL_DONE ? confirmed : status);
+}
+
+static enum ctl_exit
+retire(struct ctl *ctl, const struct found *f, unsigned timeout_s)
+{
+	static const char then[] =
+	    "; the key pair opens, and may seal, where it is not confirmed";
+	const char *app = ctl->args.operands[0];
+	struct record_commit r;
+	struct buffer missing;
+	enum ctl_exit status;
+
+	buffer_init(&missing, 0, false);
+	if (strcmp(f->state, "retired") == 0) {
+		/* Who was told of an unconfirmed one asks again. */
+		ctl_error("%s is retired already", f->id);
+		status = confirm_everywhere(ctl, app, f->version, timeout_s,
+		    then, &missing);
+		status = status == CTL_DONE ? CTL_EXISTS : status;
+	} else if ((status = change_pair(ctl, RPC_OP_RETIRE_KEY, app, f->id,
+	    &r)) == CTL_DONE) {
+		status = confirm_everywhere(ctl, app, r.version, timeout_s,
+		    then, &missing);
+		status = print_retired(ctl, &r, status, &missing);
+		record_commit_fini(&r);
+	}
+	buffer_fini(&missing);
+	return (status);
+}
+
 enum ctl_exit
 ctl_app_retire(struct ctl *ctl)
 {
 	enum ctl_exit status;
+	unsigned timeout_s;
 	struct found f;
 
-	if ((status = find_pair(ctl, &f)) != CTL_DONE)
+	if ((status = confirm_timeout(ctl, &timeout_s)) != CTL_DONE ||
+	    (status = find_pair(ctl, &f)) != CTL_DONE)
 		return (status);
 	if (strcmp(f.state, "seals") == 0) {
 		ctl_error("%s seals: activate another key pair first", f.id);
 		return (CTL_USAGE);
 	}
-	if (strcmp(f.state, "retired") == 0) {
-		ctl_error("%s is retired already", f.id);
-		return (CTL_EXISTS);
-	}
-	return (change_and_print(ctl, RPC_OP_RETIRE_KEY, "retired",
-	    "retired: tokens sealed by it do not open any more; relayctl app "
-	    "activate brings it back"));
+	return (retire(ctl, &f, timeout_s));
 }
 
 enum ctl_exit
 ctl_app_destroy(struct ctl *ctl)
 {
+	struct buffer missing;
 	enum ctl_exit status;
+	unsigned timeout_s;
 	struct found f;
 
-	if ((status = find_pair(ctl, &f)) != CTL_DONE)
+	if ((status = confirm_timeout(ctl, &timeout_s)) != CTL_DONE ||
+	    (status = find_pair(ctl, &f)) != CTL_DONE)
 		return (status);
 	if (strcmp(f.state, "retired") != 0) {
 		ctl_error("%s %s: retire it first, and see that nobody misses "
@@ -272,6 +329,13 @@ ctl_app_destroy(struct ctl *ctl)
 		    "Nothing was done; --yes destroys it", f.id);
 		return (CTL_USAGE);
 	}
+	buffer_init(&missing, 0, false);
+	status = confirm_everywhere(ctl, ctl->args.operands[0], f.version,
+	    timeout_s, "; an engine that may still seal with it would make "
+	    "tokens that nobody opens: nothing was destroyed", &missing);
+	buffer_fini(&missing);
+	if (status != CTL_DONE)
+		return (status);
 	return (change_and_print(ctl, RPC_OP_DESTROY_KEY, "destroyed",
 	    "destroyed: tokens sealed by it never open again"));
 }

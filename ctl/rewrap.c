@@ -407,9 +407,13 @@ ctl_rewrap(struct ctl *ctl)
 	buffer_init(&r.text, 0, false);
 	if ((status = read_options(ctl, &r)) != CTL_DONE ||
 	    (status = engine_client_open(ctl, ENGINE_ANY, &engine)) !=
-	    CTL_DONE || (status = resume(&r)) != CTL_DONE)
+	    CTL_DONE)
 		goto out;
 	r.call = rewrap_call_new(engine, r.state.app, r.state.curve);
+	/* First: an input without a token would say nothing of a wrong app. */
+	if ((status = rewrap_call_check(r.call)) != CTL_DONE ||
+	    (status = resume(&r)) != CTL_DONE)
+		goto out;
 	if ((status = do_all(&r)) == CTL_DONE)
 		status = tell_counts(&r);
 out:

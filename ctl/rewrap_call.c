@@ -142,6 +142,20 @@ forget(struct rewrap_call *c, size_t n)
 }
 
 enum ctl_exit
+rewrap_call_check(struct rewrap_call *c)
+{
+	struct span none = { NULL, 0 };
+	enum ctl_exit status;
+	bool again;
+
+	obj_check(c, REWRAP_CALL_MAGIC);
+	forget(c, 0);
+	status = call(c, none, NULL, 0, 0, &again);
+	/* One that has no time now is asked again with the first tokens. */
+	return (status);
+}
+
+enum ctl_exit
 rewrap_call_run(struct rewrap_call *c, struct span tokens, const size_t *ends,
     size_t n)
 {

@@ -17,6 +17,10 @@ struct rewrap_call *rewrap_call_new(struct engine_client *, const char *app,
     const char *curve);
 void rewrap_call_free(struct rewrap_call **);
 
+/* A call without tokens: does the engine know this app, and seal for it?
+ * CTL_DONE, or told. */
+enum ctl_exit rewrap_call_check(struct rewrap_call *) must_check;
+
 /*
  * tokens[0..n) in one buffer: token i ends at ends[i] and begins where the one
  * before it ends.  CTL_DONE: n results; else told.

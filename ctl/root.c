@@ -2,6 +2,7 @@
  * ctl/root.c - `root rotate`: every record under a new root key, and the file
  * of the old one replaced.
  *
+ *   0  every other engine that is announced knows the next key
  *   1  KEY.next is made, never over another                   (or given: --key)
  *   2  e3d is restarted: it opens records of both keys        (--prepare ends)
  *   3  the helper has each record sealed under the next key, stored, loaded
@@ -35,6 +36,8 @@
 #define RESTART_TIMEOUT_MS	90000	/* relayd itself gives up before */
 #define RESEAL_TIMEOUT_MS	600000	/* some milliseconds of disk a record */
 #define SETTLE_MS		20000	/* until new statistics have come */
+#define TOLD_MS			8000	/* statistics, announcement, our look at
+					   it: who was prepared is known */
 #define POLL_MS			100
 
 struct root {
@@ -52,6 +55,10 @@ struct facts {
 	bool		resealing;	/* it knows a next root key */
 	uint64_t	records;	/* on disk */
 	uint64_t	apps;		/* loaded */
+	uint64_t	resealed;	/* of them, under the next root key */
+	bool		redis;		/* is up: engines are announced, */
+	bool		announced;	/* and ours among those that were seen */
+	char		unaware[512];	/* other engines without one, by name */
 };
 
 static struct span
@@ -96,6 +103,45 @@ member_u64(const struct body_json *doc, uint32_t object, const char *name)
 	return (value);
 }
 
+static struct span
+member_text(const struct body_json *doc, uint32_t object, const char *name)
+{
+	uint32_t n = body_json_member(doc, object, name);
+
+	/* Names of engines: nothing in them is ever escaped. */
+	return (n == 0 || doc->nodes[n].type != BODY_JSON_STRING ?
+	    (struct span){ NULL, 0 } : body_json_raw(doc, n));
+}
+
+/* Who is announced, is not ours, and cannot open what we would seal.  One that
+ * is through with the rotation knows one key again, the new one: it holds what we
+ * hold, records under the next key among it. */
+static void
+note_engines(const struct body_json *doc, uint32_t stats, struct facts *f)
+{
+	const size_t size = sizeof(f->unaware);
+	struct span own = member_text(doc, 0, "name"), name;
+	struct span sum = member_text(doc, stats, "checksum");
+	uint32_t list = body_json_member(doc, 0, "engines"), n;
+	size_t len = 0;
+
+	if (list == 0)
+		return;
+	for (n = body_json_child(doc, list); n != 0;
+	    n = body_json_sibling(doc, n)) {
+		name = member_text(doc, n, "name");
+		if (span_eq(name, own))
+			f->announced = true;
+		else if (name.len >= 2 && len < size &&
+		    !member_true(doc, n, "resealing") &&
+		    (f->resealed == 0 || sum.len == 0 ||
+		    !span_eq(sum, member_text(doc, n, "checksum"))))
+			len += (size_t)snprintf(f->unaware + len, size - len,
+			    "%s%.*s", len != 0 ? ", " : "", (int)name.len - 2,
+			    name.p + 1);
+	}
+}
+
 static bool
 facts_read(struct span json, struct facts *f)
 {
@@ -111,6 +157,10 @@ facts_read(struct span json, struct facts *f)
 		f->records = member_u64(&doc, 0, "records");
 		f->resealing = member_true(&doc, stats, "resealing");
 		f->apps = member_u64(&doc, stats, "apps");
+		f->resealed = member_u64(&doc, stats, "resealed");
+		f->redis = span_eq_str(member_text(&doc, 0, "redis"),
+		    "\"up\"");
+		note_engines(&doc, stats, f);
 	}
 	body_json_fini(&doc);
 	return (stats != 0);
@@ -388,6 +438,56 @@ begin(struct root *r, const struct facts *f, bool *finished)
 	return (CTL_EXISTS);
 }
 
+static bool
+all_resealed(const struct facts *f)
+{
+	return (f->records != 0 && f->resealed >= f->records);
+}
+
+static enum ctl_exit
+fail_unaware(const struct facts *f)
+{
+	if (f->unaware[0] == '\0')
+		ctl_error("this engine is not announced: what others know of the "
+		    "next root key cannot be told; nothing was changed");
+	else
+		ctl_error("the next root key is not known to: %s. First run "
+		    "relayctl root rotate --key FILE --prepare, with one and "
+		    "the same key, on every machine that has an engine, this "
+		    "one too; nothing was changed", f->unaware);
+	return (CTL_PARTLY);
+}
+
+/*
+ * Step 0.  An engine that cannot open what Redis brings would go on with what it
+ * has, and make other versions of it.  With nothing left to seal there is
+ * nothing to ask: then the files are all that is not done.
+ */
+static enum ctl_exit
+check_fleet(struct root *r, struct facts *f)
+{
+	uint64_t end_ms = clock_mono_ms() + TOLD_MS;
+	enum ctl_exit status;
+
+	while (!all_resealed(f) && (f->unaware[0] != '\0' ||
+	    (f->redis && !f->announced))) {
+		if (clock_mono_ms() >= end_ms)
+			return (fail_unaware(f));
+		pause_ms(POLL_MS);
+		if ((status = ask_facts(r, f)) != CTL_DONE)
+			return (status);
+	}
+	return (CTL_DONE);
+}
+
+/* Neither only prepared, nor behind the rename. */
+static bool
+will_reseal(const struct root *r)
+{
+	return (!args_has(&r->ctl->args, "prepare") &&
+	    (exists(r->next) || !exists(r->old)));
+}
+
 static enum ctl_exit
 rotate(struct root *r)
 {
@@ -396,6 +496,7 @@ rotate(struct root *r)
 	struct facts f;
 
 	if ((status = ask_facts(r, &f)) != CTL_DONE ||
+	    (will_reseal(r) && (status = check_fleet(r, &f)) != CTL_DONE) ||
 	    (status = begin(r, &f, &finished)) != CTL_DONE || finished ||
 	    (status = check_next(r)) != CTL_DONE)
 		return (status);

@@ -91,6 +91,19 @@ children_ready(const struct body_json *doc, struct seen *seen, char *why,
 	return (RC_OK);
 }
 
+static enum rc
+engine_ready(const struct body_json *doc, uint32_t helper, char *why,
+    size_t why_size)
+{
+	if (member_is(doc, helper, "ready", "true"))
+		return (RC_OK);
+	(void)snprintf(why, why_size, "the engine %s",
+	    member_is(doc, helper, "engine", "silent") ||
+	    member_is(doc, helper, "engine", "down") ?
+	    "does not answer" : "is not ready");
+	return (RC_AGAIN);
+}
+
 enum rc
 status_ready(struct span json, char *why, size_t why_size)
 {
@@ -110,11 +123,9 @@ status_ready(struct span json, char *why, size_t why_size)
 		(void)snprintf(why, why_size, "the feed is not synced");
 		rc = RC_AGAIN;
 	}
-	if (rc == RC_OK && seen.helper && !member_is(&doc,
-	    body_json_member(&doc, 0, "helper"), "ready", "true")) {
-		(void)snprintf(why, why_size, "the engine is not ready");
-		rc = RC_AGAIN;
-	}
+	if (rc == RC_OK && seen.helper)
+		rc = engine_ready(&doc, body_json_member(&doc, 0, "helper"),
+		    why, why_size);
 	body_json_fini(&doc);
 	return (rc);
 }

@@ -264,19 +264,6 @@ e3_api_key_allows(const struct e3_api_key *k, const char *scope)
 	return (k->n_scopes == 0);
 }
 
-static bool
-scope_valid(struct span s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-		    c == ':' || c == '_' || c == '-'))
-			return (false);
-	}
-	return (s.len != 0);
-}
-
 bool
 e3_api_key_set_scopes(struct e3_api_key *k, const struct rpc_value *scopes)
 {
@@ -287,7 +274,7 @@ e3_api_key_set_scopes(struct e3_api_key *k, const struct rpc_value *scopes)
 		return (false);
 	for (k->n_scopes = 0; k->n_scopes < n; k->n_scopes++)
 		if (!rpc_get_bytes(rpc_array_at(scopes, k->n_scopes), &s) ||
-		    !scope_valid(s) ||
+		    !rpc_scope_valid(s) ||
 		    !span_copy(s, k->scopes[k->n_scopes], E3_SCOPE_BYTES))
 			return (false);
 	return (true);

@@ -14,6 +14,7 @@
 
 #include "e3/ca.h"
 #include "lib/base/buffer.h"
+#include "lib/rpc/credential.h"
 #include "lib/rpc/sealed_record.h"
 #include "lib/scheme/ecdh.h"
 
@@ -24,8 +25,8 @@
 #define E3_KEY_ID_BYTES		17	/* "key_" + 12 hex + NUL */
 #define E3_PAIR_ID_BYTES	18	/* "pair_" + 12 hex + NUL */
 #define E3_NAME_BYTES		65	/* an app's label, 64 bytes of UTF-8 */
-#define E3_SCOPES_MAX		8
-#define E3_SCOPE_BYTES		33
+#define E3_SCOPES_MAX		RPC_SCOPES_MAX
+#define E3_SCOPE_BYTES		RPC_SCOPE_BYTES
 
 enum e3_pair_state {
 	E3_PAIR_SEALS,		/* the one of its curve that makes tokens */

@@ -28,7 +28,8 @@ list_app(void *arg, void *object)
 		return;			/* said at the end */
 	rpc_pack_list(&out->piece, RPC_STR("app", app->id),
 	    RPC_U64("version", app->version), RPC_STR("state", "active"),
-	    RPC_U64("created_ms", app->created_ms));
+	    RPC_U64("created_ms", app->created_ms),
+	    RPC_STR("name", app->name));
 }
 
 enum rpc_status
@@ -184,6 +185,9 @@ e3_create_key(struct e3_engine *e, struct e3_call *c)
 		return (RPC_STATUS_BAD_REQUEST);
 	if ((status = e3_change_begin(e, c, 0, 1, &w)) != RPC_STATUS_OK)
 		return (status);
+	/* It holds certificate keys and has no callers: no key opens it. */
+	if (span_eq_str(span_of(c->app->id), E3_SYSTEM_APP))
+		return (RPC_STATUS_NOT_ALLOWED);
 	if (w->next->n_keys > E3_API_KEYS_MAX &&
 	    !e3_app_drop_dead_key(w->next, now_ms))
 		return (RPC_STATUS_LIMIT);

@@ -28,6 +28,9 @@ e3_set_roles(struct e3_engine *e, struct e3_call *c)
 		return (RPC_STATUS_BAD_REQUEST);
 	if ((status = e3_change_begin(e, c, 0, 0, &w)) != RPC_STATUS_OK)
 		return (status);
+	/* Certificate keys are opened under their names alone. */
+	if (span_eq_str(span_of(c->app->id), E3_SYSTEM_APP))
+		return (RPC_STATUS_NOT_ALLOWED);
 	if (version != 0 && version != c->app->version)
 		return (RPC_STATUS_CONFLICT);
 	status = rpc_served_status(e3_app_set_roles(w->next, roles));

@@ -25,6 +25,8 @@ enum waits {
 	WAITS_NOT,
 	WAITS_STATUS,		/* for feed and helper */
 	WAITS_ENGINE,		/* restart-engine */
+	WAITS_NEW_ENGINE,	/* reload-wait: the generation serves, its
+				   engine not yet */
 	WAITS_ACCEPTED,		/* reload */
 	WAITS_SERVING		/* reload-wait */
 };
@@ -49,6 +51,7 @@ struct client {
 	struct ucred		peer;
 	enum waits		waits;
 	unsigned		run;		/* of reload, that it waits for */
+	unsigned		generation;	/* WAITS_NEW_ENGINE */
 	struct question		asked[N_REPORTS];	/* WAITS_STATUS */
 	struct timer		late;		/* WAITS_STATUS */
 };
@@ -106,10 +109,13 @@ control_reload_done(struct master *m, unsigned run, const unsigned *generation,
 	TAILQ_FOREACH(c, &m->control->clients, link) {
 		if (c->waits < WAITS_ACCEPTED || c->run > run)
 			continue;
-		if (generation != NULL)
-			answer_generation(c, *generation);
-		else
+		if (generation == NULL) {
 			answer_failed(c, why);
+		} else if (c->waits == WAITS_SERVING && restart_is_running(m)) {
+			c->waits = WAITS_NEW_ENGINE;
+			c->generation = *generation;
+		} else
+			answer_generation(c, *generation);
 	}
 }
 
@@ -121,10 +127,14 @@ control_restart_done(struct master *m, const char *why)
 	if (m->control == NULL)		/* leaving: the door is closed */
 		return;
 	TAILQ_FOREACH(c, &m->control->clients, link) {
-		if (c->waits != WAITS_ENGINE)
+		if (c->waits != WAITS_ENGINE && c->waits != WAITS_NEW_ENGINE)
 			continue;
 		if (why != NULL) {
 			answer_failed(c, why);
+			continue;
+		}
+		if (c->waits == WAITS_NEW_ENGINE) {
+			answer_generation(c, c->generation);
 			continue;
 		}
 		c->waits = WAITS_NOT;

@@ -15,6 +15,7 @@
 #include "master/control.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "master/restart.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 
@@ -85,6 +86,8 @@ replace_singles(struct reload *r, const struct settings *old)
 	static const enum role singles[] = { ROLE_FEED, ROLE_E3D,
 	    ROLE_HELPER };
 	struct master *m = r->master;
+	bool engine = false;
+	pid_t pid = 0;
 	struct child *c;
 
 	for (size_t i = 0; i < 3; i++) {
@@ -94,8 +97,13 @@ replace_singles(struct reload *r, const struct settings *old)
 			continue;
 		log_info("child-replaced name=%s why=%s", c->name,
 		    r->kind == RELOAD_UPGRADE ? "upgrade" : "configuration");
+		engine |= singles[i] != ROLE_FEED;
+		pid = singles[i] == ROLE_E3D ? c->pid : pid;
 		supervise_replace(c);
 	}
+	/* Who waits for the reload waits until there is an engine again. */
+	if (engine && r->kind == RELOAD_CONF)
+		restart_follow(m, pid);
 }
 
 static void

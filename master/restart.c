@@ -103,6 +103,27 @@ on_look(void *arg)
 	timer_start_ms(&r->timer, LOOK_MS);
 }
 
+void
+restart_follow(struct master *m, pid_t old_pid)
+{
+	struct restart *r = m->restart;
+
+	if (!r->running)
+		r->t_start_ms = clock_mono_ms();
+	if (!r->running || old_pid != 0)
+		r->old_pid = old_pid;
+	r->running = true;
+	r->question = 0;
+	r->words = 0;
+	timer_start_ms(&r->timer, LOOK_MS);
+}
+
+bool
+restart_is_running(const struct master *m)
+{
+	return (m->restart->running);
+}
+
 enum rc
 restart_engine(struct master *m)
 {
@@ -114,14 +135,9 @@ restart_engine(struct master *m)
 	if (r->running)
 		return (RC_AGAIN);
 	engine = supervise_find(&m->children, ROLE_E3D);
-	r->running = true;
-	r->old_pid = engine == NULL ? 0 : engine->pid;
-	r->question = 0;
-	r->words = 0;
-	r->t_start_ms = clock_mono_ms();
+	restart_follow(m, engine == NULL ? 0 : engine->pid);
 	if (engine != NULL)	/* else it is being replaced already */
 		supervise_replace(engine);
-	timer_start_ms(&r->timer, LOOK_MS);
 	return (RC_OK);
 }
 

@@ -6,6 +6,9 @@
 #ifndef RELAY_MASTER_RESTART_H
 #define RELAY_MASTER_RESTART_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "lib/base/result.h"
 
 struct master;
@@ -20,5 +23,10 @@ void restart_free(struct restart **);
  * RC_OK; RC_NOTFOUND: relayd runs no engine; RC_AGAIN: a restart runs.
  */
 enum rc restart_engine(struct master *) must_check;
+
+/* A reload replaces e3d (old_pid), or the helper alone (0): the same waiting, and
+ * the same word at its end. */
+void restart_follow(struct master *, pid_t old_pid);
+bool restart_is_running(const struct master *);
 
 #endif

@@ -52,6 +52,26 @@ add_file(struct settings *s, enum role role, const char *name,
 	return (RC_OK);
 }
 
+/* The last file that was added is the private key of a link: nobody but the
+ * master opens it for itself. */
+static enum rc
+check_link_key(const struct settings *s, const char *path,
+    struct conf_fault *fault)
+{
+	const struct stat *st = &s->files[s->n_files - 1].st;
+	char why[96];
+	enum rc rc;
+
+	if ((rc = file_private(st, 0600, why, sizeof(why))) != RC_OK)
+		fault_set(fault, "%s: %s", path, why);
+	else if (st->st_uid != 0 && st->st_uid != geteuid()) {
+		fault_set(fault, "%s: belongs to user %u, who may read it: "
+		    "chown it to root", path, (unsigned)st->st_uid);
+		rc = RC_DENIED;
+	}
+	return (rc);
+}
+
 static enum rc
 add_link_files(struct settings *s, enum role role, const char *folder,
     const char *who, struct conf_fault *fault)
@@ -66,6 +86,8 @@ add_link_files(struct settings *s, enum role role, const char *folder,
 	for (size_t i = 0; i < 2 && rc == RC_OK; i++) {
 		path = xasprintf("%s/%s%s", folder, who, t[i].suffix);
 		rc = add_file(s, role, t[i].name, path, fault);
+		if (rc == RC_OK && strcmp(t[i].name, "link.key") == 0)
+			rc = check_link_key(s, path, fault);
 		free(path);
 	}
 	if (rc != RC_OK)

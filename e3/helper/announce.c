@@ -19,26 +19,30 @@
 
 #define KEY_PREFIX	"relay:engine:"
 #define NAMES_KEY	"relay:engines"
+#define LAST_KEY	"relay:engines:last"
 #define CHANNEL		"relay:updates"
 #define SHORT_HEX	16	/* of a checksum, enough to tell two apart */
 
-/* KEYS: ours, the names.  ARGV: name, JSON, time to live, 1: only over these
- * words, these words. */
+/* KEYS: ours, the names, what was last known of each.  ARGV: name, JSON, time to
+ * live, 1: only over these words, these words. */
 static const char write_script[] =
     "local v = redis.call('GET', KEYS[1])\n"
     "if ARGV[4] == '1' and v and v ~= ARGV[5] then return 'other' end\n"
     "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])\n"
     "redis.call('SADD', KEYS[2], ARGV[1])\n"
+    "redis.call('HSET', KEYS[3], ARGV[1], 'here ' .. redis.call('TIME')[1])\n"
     "return 'ok'\n";
 
-/* KEYS: ours, the names.  ARGV: name, our last words. */
+/* KEYS: as above.  ARGV: name, our last words. */
 static const char end_script[] =
     "if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 'other' end\n"
     "redis.call('DEL', KEYS[1])\n"
     "redis.call('SREM', KEYS[2], ARGV[1])\n"
+    "redis.call('HSET', KEYS[3], ARGV[1], 'left ' .. redis.call('TIME')[1])\n"
     "return 'ok'\n";
 
-/* KEYS: the names.  ARGV: the prefix.  Names whose time is over go. */
+/* KEYS: the names, what was last known of each.  ARGV: the prefix, seconds for
+ * who is silent and for who left.  Names whose time is over go. */
 static const char look_script[] =
     "local out = {}\n"
     "for _, n in ipairs(redis.call('SMEMBERS', KEYS[1])) do\n"
@@ -48,6 +52,15 @@ static const char look_script[] =
     "    out[#out + 1] = v\n"
     "  else\n"
     "    redis.call('SREM', KEYS[1], n)\n"
+    "  end\n"
+    "end\n"
+    "local now = redis.call('TIME')[1]\n"
+    "local last = redis.call('HGETALL', KEYS[2])\n"
+    "for i = 1, #last, 2 do\n"
+    "  local max = last[i + 1]:sub(1, 5) == 'here ' and ARGV[2] or ARGV[3]\n"
+    "  local at = tonumber(last[i + 1]:sub(6))\n"
+    "  if not at or now - at > tonumber(max) then\n"
+    "    redis.call('HDEL', KEYS[2], last[i])\n"
     "  end\n"
     "end\n"
     "return out\n";
@@ -71,10 +84,13 @@ static bool
 look_at_engine(struct announce *a)
 {
 	const struct engine_facts *f = engine_facts(a->engine);
-	bool serves = engine_state(a->engine) == ENGINE_READY && f->known;
+	/* One that hangs is not said to be ready: what was said runs out. */
+	bool serves = engine_state(a->engine) == ENGINE_READY && f->known &&
+	    engine_answers(a->engine);
 
 	if (serves) {
 		a->own.draining = engine_is_draining(a->engine);
+		a->own.resealing = f->resealing;
 		a->own.has_checksum = f->has_checksum;
 		memcpy(a->own.checksum, f->checksum, sizeof(a->own.checksum));
 		a->own.apps = f->apps;
@@ -134,7 +150,7 @@ write_ours(struct announce *a, bool anew)
 {
 	struct redis_client *client = client_of(a);
 	bool was_draining = a->own.draining;
-	struct span argv[10];
+	struct span argv[11];
 
 	if (client == NULL) {
 		a->link = NULL;		/* what was asked is not answered */
@@ -152,16 +168,17 @@ write_ours(struct announce *a, bool anew)
 		return;
 	argv[0] = SPAN_LIT("EVAL");
 	argv[1] = span_of(write_script);
-	argv[2] = SPAN_LIT("2");
+	argv[2] = SPAN_LIT("3");
 	argv[3] = span_of(a->key);
 	argv[4] = SPAN_LIT(NAMES_KEY);
-	argv[5] = span_of(a->own.name);
-	argv[6] = bytes_of(&a->saying);
-	argv[7] = SPAN_LIT(ANNOUNCE_TTL_TEXT);
-	argv[8] = a->draining ? SPAN_LIT("1") : SPAN_LIT("0");
-	argv[9] = bytes_of(&a->said);
+	argv[5] = SPAN_LIT(LAST_KEY);
+	argv[6] = span_of(a->own.name);
+	argv[7] = bytes_of(&a->saying);
+	argv[8] = SPAN_LIT(ANNOUNCE_TTL_TEXT);
+	argv[9] = a->draining ? SPAN_LIT("1") : SPAN_LIT("0");
+	argv[10] = bytes_of(&a->said);
 	a->writing = redis_command(client, ANNOUNCE_COMMAND_MS, on_written, a,
-	    10, argv) == RC_OK;
+	    11, argv) == RC_OK;
 }
 
 /* ---- the others ------------------------------------------------------------------- */
@@ -303,8 +320,8 @@ look(struct announce *a)
 	if (client == NULL || a->looking)
 		return;
 	a->looking = redis_commandl(client, ANNOUNCE_COMMAND_MS, on_look, a,
-	    "EVAL", look_script, "1", NAMES_KEY, KEY_PREFIX,
-	    (const char *)NULL) == RC_OK;
+	    "EVAL", look_script, "2", NAMES_KEY, LAST_KEY, KEY_PREFIX,
+	    SILENT_TEXT, LEFT_TEXT, (const char *)NULL) == RC_OK;
 }
 
 static void
@@ -355,7 +372,7 @@ void
 announce_end(struct announce *a)
 {
 	struct redis_client *client = client_of(a);
-	struct span argv[7];
+	struct span argv[8];
 
 	obj_check(a, ANNOUNCE_MAGIC);
 	if (a->ending)
@@ -364,14 +381,15 @@ announce_end(struct announce *a)
 	timer_stop(&a->refresh);
 	argv[0] = SPAN_LIT("EVAL");
 	argv[1] = span_of(end_script);
-	argv[2] = SPAN_LIT("2");
+	argv[2] = SPAN_LIT("3");
 	argv[3] = span_of(a->key);
 	argv[4] = SPAN_LIT(NAMES_KEY);
-	argv[5] = span_of(a->own.name);
+	argv[5] = SPAN_LIT(LAST_KEY);
+	argv[6] = span_of(a->own.name);
 	/* What is still on its way is there before this command is. */
-	argv[6] = bytes_of(a->writing ? &a->saying : &a->said);
-	if (client == NULL || a->superseded || argv[6].len == 0 ||
-	    redis_command(client, ANNOUNCE_COMMAND_MS, on_taken_back, a, 7,
+	argv[7] = bytes_of(a->writing ? &a->saying : &a->said);
+	if (client == NULL || a->superseded || argv[7].len == 0 ||
+	    redis_command(client, ANNOUNCE_COMMAND_MS, on_taken_back, a, 8,
 	    argv) != RC_OK) {
 		ended(a);
 		return;

@@ -7,10 +7,13 @@
  *
  *   relay:engine:<name>   the announcement, with a time to live
  *   relay:engines         the names
+ *   relay:engines:last    what was last known of each: "here SECONDS", kept for
+ *                         a week, or "left SECONDS", which it said itself
  *
  * An engine that is lost stays announced until that time is over: it is mostly
  * back within a second or two, and who asks meanwhile whether every engine has
- * a record must not be told that this one does not count.
+ * a record must not be told that this one does not count.  Nor does it cease to
+ * count by its silence: cut off from Redis it may serve on (confirm.h).
  */
 #ifndef RELAY_E3_HELPER_ANNOUNCE_H
 #define RELAY_E3_HELPER_ANNOUNCE_H

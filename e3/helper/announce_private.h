@@ -9,6 +9,9 @@
 #define ANNOUNCE_TTL_TEXT	"10000"	/* ms: three refreshes may be lost */
 #define ANNOUNCE_COMMAND_MS	5000
 #define ANNOUNCE_END_MS		1000
+#define SILENT_TEXT		"604800" /* s: a week.  Longer than anybody leaves a
+					   machine cut off and does not know */
+#define LEFT_TEXT		"3600"	/* s: longer than a confirm lasts */
 #define DISAGREE_MS		10000	/* a change arrives within a second; what
 					   is said of it is up to 5 s old */
 #define PEERS_MAX		128	/* engines; the status is one message */

@@ -6,7 +6,7 @@
 #include "lib/body/json.h"
 #include "lib/body/json_write.h"
 
-#define NODES_MAX	64	/* ours has 7 */
+#define NODES_MAX	64	/* ours has 8 */
 
 /* ASCII only: the name is part of a Redis key and of log lines. */
 static bool
@@ -50,6 +50,7 @@ announcement_write(const struct announcement *a, struct buffer *out)
 	body_json_put_str(&w, "name", a->name);
 	body_json_put_str(&w, "address", a->address);
 	body_json_put_str(&w, "state", a->draining ? "draining" : "ready");
+	body_json_put_bool(&w, "resealing", a->resealing);
 	body_json_put_str(&w, "checksum", hex);
 	body_json_put_u64(&w, "apps", a->apps);
 	body_json_put_u64(&w, "keys_epoch", a->keys_epoch);
@@ -86,6 +87,14 @@ get_number(const struct body_json *doc, const char *key, uint64_t *out)
 }
 
 static bool
+is_true(const struct body_json *doc, const char *key)
+{
+	uint32_t node = body_json_member(doc, 0, key);
+
+	return (node != 0 && doc->nodes[node].type == BODY_JSON_TRUE);
+}
+
+static bool
 read_members(const struct body_json *doc, struct announcement *a)
 {
 	char state[16], hex[2 * ENGINE_CHECKSUM_BYTES + 1];
@@ -98,6 +107,7 @@ read_members(const struct body_json *doc, struct announcement *a)
 	a->draining = strcmp(state, "draining") == 0;
 	if (!a->draining && strcmp(state, "ready") != 0)
 		return (false);
+	a->resealing = is_true(doc, "resealing");
 	a->has_checksum = get_text(doc, "checksum", hex, sizeof(hex)) &&
 	    strlen(hex) == sizeof(hex) - 1 &&
 	    hex_decode(span_of(hex), a->checksum, sizeof(a->checksum)) == RC_OK;

@@ -21,6 +21,7 @@ struct announcement {
 	char		name[ANNOUNCEMENT_NAME_BYTES];
 	char		address[ANNOUNCEMENT_ADDRESS_BYTES];	/* or "" */
 	bool		draining;	/* else ready */
+	bool		resealing;	/* it knows a next root key */
 	bool		has_checksum;
 	uint8_t		checksum[ENGINE_CHECKSUM_BYTES];
 	uint64_t	apps;

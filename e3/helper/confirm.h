@@ -1,5 +1,6 @@
 /*
- * helper/confirm.h - does every announced engine use this version of a record?
+ * helper/confirm.h - does every engine use this version of a record: every one
+ * that is announced, or was, and did not say that it leaves?
  * Context:   the loop's thread.
  * Ownership: embedded in what answers; confirms_fini before it goes, and after
  *            the replica is gone.

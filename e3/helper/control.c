@@ -15,6 +15,7 @@
 
 #include "e3/helper/confirm.h"
 #include "e3/helper/reseal.h"
+#include "e3/helper/statistics_file.h"
 #include "e3/helper/store_change.h"
 #include "lib/base/fd.h"
 #include "lib/base/list.h"
@@ -375,28 +376,22 @@ count(const struct control *c)
 	return (n);
 }
 
-/* relayctl restore --rehearse leaves there when it last succeeded. */
 static void
 put_rehearsed(const struct control *c, struct body_json_writer *w)
 {
-	char path[PATH_MAX];
-	struct buffer text;
-	struct span s;
 	uint64_t ms;
-	int n;
 
-	n = snprintf(path, sizeof(path), "%s/rehearsed", c->config.state_dir);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return;
-	buffer_init(&text, 64, false);
-	if (file_read(path, &text) == RC_OK) {
-		s = (struct span){ buffer_data(&text), buffer_len(&text) };
-		if (s.len != 0 && s.p[s.len - 1] == '\n')
-			s.len--;
-		if (string_u64(s, &ms) == RC_OK)
-			body_json_put_u64(w, "rehearsed_ms", ms);
-	}
-	buffer_fini(&text);
+	if (statistics_rehearsed(c->config.state_dir, &ms))
+		body_json_put_u64(w, "rehearsed_ms", ms);
+}
+
+/* Up alone is not enough: one that hangs has its link for a while. */
+static const char *
+engine_word(const struct engine *e)
+{
+	if (!engine_is_up(e))
+		return ("down");
+	return (engine_is_loaded(e) && !engine_answers(e) ? "silent" : "up");
 }
 
 void
@@ -411,9 +406,9 @@ control_status(const struct control *c, struct buffer *out)
 	body_json_writer_init(&w, out);
 	body_json_open_object(&w, NULL);
 	body_json_put_bool(&w, "ready",
-	    engine_state(f->engine) == ENGINE_READY);
-	body_json_put_str(&w, "engine",
-	    engine_is_up(f->engine) ? "up" : "down");
+	    engine_state(f->engine) == ENGINE_READY &&
+	    engine_answers(f->engine));
+	body_json_put_str(&w, "engine", engine_word(f->engine));
 	body_json_put_str(&w, "engine_state",
 	    engine_state_name(engine_state(f->engine)));
 	body_json_put_str(&w, "redis", f->replica == NULL ? "unset" :
@@ -427,6 +422,7 @@ control_status(const struct control *c, struct buffer *out)
 	body_json_put_u64(&w, "pending_replication", pending);
 	body_json_put_bool(&w, "resealing", reseal_is_running(c->reseal));
 	put_rehearsed(c, &w);
+	body_json_put_str(&w, "name", f->name);
 	body_json_put_u64(&w, "disagree", announce_disagree(f->announce));
 	announce_put(f->announce, &w, "engines");
 	body_json_put_raw(&w, "statistics", engine_statistics(f->engine));

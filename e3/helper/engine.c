@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "e3/helper/engine_private.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 #include "lib/base/random.h"
@@ -56,6 +57,8 @@ engine_set_state(struct engine *e, enum engine_state state)
 	log_debug("engine state=%s was=%s", engine_state_name(state),
 	    engine_state_name(e->state));
 	e->state = state;
+	if (engine_is_loaded(e))
+		e->t_heard_ms = clock_mono_ms();
 	e->ops->on_change(e->arg);
 }
 
@@ -208,6 +211,13 @@ engine_is_loaded(const struct engine *e)
 {
 	obj_check(e, ENGINE_MAGIC);
 	return (e->state == ENGINE_UNEQUAL || e->state == ENGINE_READY);
+}
+
+bool
+engine_answers(const struct engine *e)
+{
+	return (engine_is_loaded(e) &&
+	    clock_mono_ms() - e->t_heard_ms < SILENT_MS);
 }
 
 void

@@ -52,6 +52,9 @@ bool engine_is_up(const struct engine *);	/* the link stands */
 /* The disk's records were sent and nothing is being compared: single loads are
  * possible (READY and UNEQUAL, which a record of Redis may heal). */
 bool engine_is_loaded(const struct engine *);
+/* It is loaded, and answered a few seconds ago: one that hangs keeps its link
+ * and its state until the link stalls. */
+bool engine_answers(const struct engine *);
 
 /* Do not connect again once the link is gone, and notice soon when ours is
  * the last link the engine has. */

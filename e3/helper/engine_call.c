@@ -271,10 +271,10 @@ on_statistics(void *arg, enum rc rc, enum rpc_status status,
 		return;
 	e->asking = false;
 	if (rc != RC_OK || status != RPC_STATUS_OK)
-		return;		/* the old numbers stand; a dead link is
-				   noticed by its own stall timer */
+		return;		/* the old numbers stand, and grow old; a dead
+				   link is noticed by its own stall timer */
 	engine_stats_read(body, &e->statistics, &e->facts);
-	e->t_answered_ms = clock_mono_ms();
+	e->t_answered_ms = e->t_heard_ms = clock_mono_ms();
 	if (e->ask_again)
 		engine_ask(e);
 	if (e->draining || !facts_equal(&before, &e->facts))

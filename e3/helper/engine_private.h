@@ -13,6 +13,8 @@
 #define CALL_TIMEOUT_MS		5000
 #define TICK_MS			2000
 #define TICK_DRAIN_MS		200
+#define SILENT_MS		5000	/* two ticks without an answer; its network
+					   thread answers within milliseconds */
 #define BACKOFF_MIN_MS		50	/* the engine starts when we do */
 
 struct engine {
@@ -43,6 +45,7 @@ struct engine {
 	struct buffer		statistics;	/* JSON */
 	struct engine_facts	facts;
 	uint64_t		t_answered_ms;
+	uint64_t		t_heard_ms;	/* the same, or since it is loaded */
 };
 
 /* engine.c */

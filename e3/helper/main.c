@@ -34,6 +34,7 @@
 #include "lib/ipc/role.h"
 
 #define DRAIN_MS	30000	/* as long as workers may need the engine */
+#define END_MS		1000	/* relayd kills us 3 s after its SIGTERM */
 #define CONF_BYTES_MAX	(1u << 20)
 
 struct options {
@@ -54,8 +55,10 @@ struct helper {
 	struct ipc_channel	*master;	/* NULL after EOF */
 	SSL_CTX			*ctx;
 	struct turn		turn;
+	struct event		*sigterm;
 	struct timer		drain;
 	bool			draining;
+	bool			ending;		/* at once: see on_sigterm */
 	bool			leaving;	/* only the farewell is left */
 	char			name[ANNOUNCEMENT_NAME_BYTES];	/* announced */
 };
@@ -135,14 +138,22 @@ engine_addr(const struct conf_e3 *conf)
 /* ---- the life of the role --------------------------------------------------------- */
 
 /* Last to leave: the engine may still owe somebody an answer that needs us. */
+static bool
+is_drained(const struct helper *h)
+{
+	return (h->draining && engine_is_left_alone(h->engine) &&
+	    control_is_idle(h->control));
+}
+
 static void
 leave_if_done(struct helper *h)
 {
-	if (!h->draining || h->leaving || !engine_is_left_alone(h->engine) ||
-	    !control_is_idle(h->control))
+	bool gone = h->ending && !engine_is_up(h->engine);
+
+	if (h->leaving || (!gone && !is_drained(h)))
 		return;
 	h->leaving = true;
-	log_info("drained");
+	log_info("%s", gone ? "leaving" : "drained");
 	announce_end(h->announce);
 }
 
@@ -173,8 +184,40 @@ on_drain_end(void *arg)
 {
 	struct helper *h = arg;
 
+	if (h->ending) {
+		loop_stop(h->loop);
+		return;
+	}
 	log_warn("drain time is over");
 	announce_end(h->announce);
+}
+
+/*
+ * relayd ends now, and our engine with it: when that is gone we say that it is,
+ * or whoever asks whether all engines have a record would go on waiting for it.
+ * Where only we were meant it serves on, and nothing is said.
+ */
+static void
+on_sigterm(evutil_socket_t sig, short what, void *arg)
+{
+	struct helper *h = arg;
+
+	(void)sig;
+	(void)what;
+	if (h->leaving)
+		return;			/* it is being said */
+	h->ending = true;
+	timer_start_ms(&h->drain, END_MS);
+	leave_if_done(h);
+}
+
+/* SIGINT of a terminal is for relayd, which tells us. */
+static void
+take_signals(struct helper *h)
+{
+	(void)signal(SIGINT, SIG_IGN);
+	h->sigterm = evsignal_new(loop_base(h->loop), SIGTERM, on_sigterm, h);
+	ensure(h->sigterm != NULL && event_add(h->sigterm, NULL) == 0);
 }
 
 static void
@@ -286,7 +329,8 @@ open_statistics(struct helper *h)
 	    xstrdup(conf->statistics_file) :
 	    xasprintf("%s/statistics.json", conf->state_dir);
 
-	h->statistics = statistics_file_new(h->loop, path, h->engine);
+	h->statistics = statistics_file_new(h->loop, path, conf->state_dir,
+	    h->engine);
 	free(path);
 }
 
@@ -352,6 +396,7 @@ close_parts(struct helper *h)
 	statistics_file_free(&h->statistics);
 	announce_free(&h->announce);
 	ipc_channel_free(&h->master);
+	event_free(h->sigterm);
 	timer_fini(&h->drain);
 	record_store_free(&h->store);
 	conf_e3_free(&h->conf);
@@ -377,6 +422,7 @@ main(int argc, char **argv)
 	h.conf = read_conf(&fds, o.conf_path);
 	h.ctx = link_ctx(&fds);
 	open_parts(&h, ipc_inherit_take(&fds, "admin"));
+	take_signals(&h);
 	h.master = ipc_channel_new(h.loop, control_fd, &master_ops, &h);
 	enter_sandbox();
 	if (ipc_channel_send(h.master, "ready", SPAN_LIT(""), -1) != RC_OK)

@@ -20,6 +20,7 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 
+#define BASE_BYTES_MAX	32
 #define RECORDS_MAX	1000000	/* an entry is 120 bytes: 120 MB, far beyond use */
 
 void
@@ -121,11 +122,18 @@ record_store_at(struct record_store *s, size_t i)
 /* ---- one file -------------------------------------------------------------- */
 
 enum rc
-record_store_path(const struct record_store *s, const char *app, char path[PATH_MAX])
+record_store_path_of(const struct record_store *s, const char *app,
+    const char *suffix, char path[PATH_MAX])
 {
-	int n = snprintf(path, PATH_MAX, "%s/%s" RECORD_SUFFIX, s->dir, app);
+	int n = snprintf(path, PATH_MAX, "%s/%s%s", s->dir, app, suffix);
 
 	return (n < 0 || n >= PATH_MAX ? RC_LIMIT : RC_OK);
+}
+
+enum rc
+record_store_path(const struct record_store *s, const char *app, char path[PATH_MAX])
+{
+	return (record_store_path_of(s, app, RECORD_SUFFIX, path));
 }
 
 /*
@@ -149,6 +157,29 @@ read_file(const struct record_store *s, const char *app, struct buffer *out,
 	    strcmp(head->app, app) != 0)
 		return (RC_CORRUPT);
 	return (RC_OK);
+}
+
+/* Of a file that cannot be read nothing is known, and so version 1 is: what
+ * Redis has beyond that is not taken for what ours was made from. */
+static uint64_t
+read_base(const struct record_store *s, const char *app)
+{
+	uint64_t base = 1;
+	struct buffer b;
+	char path[PATH_MAX];
+	enum rc rc;
+
+	if (record_store_path_of(s, app, BASE_SUFFIX, path) != RC_OK)
+		return (base);
+	buffer_init(&b, BASE_BYTES_MAX, false);
+	rc = file_read(path, &b);
+	if (rc == RC_NOTFOUND)
+		base = 0;
+	else if (rc != RC_OK || string_u64((struct span){ buffer_data(&b),
+	    buffer_len(&b) }, &base) != RC_OK || base == 0)
+		base = 1;
+	buffer_fini(&b);
+	return (base);
 }
 
 /* Make the entry say what the disk has.  What others know of it stays only
@@ -176,10 +207,12 @@ record_store_refresh(struct record_store *s, const char *app)
 	record_sha256((struct span){ buffer_data(&b), buffer_len(&b) }, sha256);
 	if (e->version != head.version ||
 	    memcmp(e->sha256, sha256, sizeof(sha256)) != 0) {
+		/* That Redis holds another one is no affair of these bytes. */
 		e->active = 0;
-		e->refused = e->replicated = e->forked = e->asked = false;
+		e->refused = e->replicated = e->asked = false;
 	}
 	e->damaged = false;
+	e->base = read_base(s, app);
 	e->version = head.version;
 	e->bytes = buffer_len(&b);
 	memcpy(e->sha256, sha256, sizeof(sha256));
@@ -244,7 +277,8 @@ remove_leftover(const struct record_store *s, const char *name)
 	int n;
 
 	if (strncmp(name, "app_", 4) != 0 ||
-	    strstr(name, RECORD_SUFFIX ".") == NULL)
+	    (strstr(name, RECORD_SUFFIX ".") == NULL &&
+	    strstr(name, BASE_SUFFIX ".") == NULL))
 		return;
 	n = snprintf(path, sizeof(path), "%s/%s", s->dir, name);
 	if (n < 0 || (size_t)n >= sizeof(path) || unlink(path) < 0)

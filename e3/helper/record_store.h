@@ -17,6 +17,8 @@
 #include "lib/base/string.h"
 #include "lib/rpc/sealed_record.h"
 
+#define APPLIED_SHA256_BYTES	8	/* of a hash, enough to tell two apart */
+
 struct record_store;
 
 struct record_entry {
@@ -31,8 +33,12 @@ struct record_entry {
 					   link; 0: none */
 	bool		refused;	/* the engine could not open it */
 	bool		replicated;	/* Redis holds these very bytes */
+	uint64_t	base;		/* ours was made from this version, which
+					   Redis had, and Redis is not known to
+					   have ours; 0: there is none.  On disk */
 	uint64_t	applied;	/* version that relay:applied tells of us;
 					   0: none, or to be told again */
+	uint8_t		applied_sha256[APPLIED_SHA256_BYTES];	/* likewise */
 	bool		scanned;	/* this scan of Redis showed one */
 	bool		forked;		/* Redis holds what is neither ours nor
 					   to be taken: an operator must look */
@@ -81,10 +87,20 @@ enum rc record_store_undo(struct record_store *, const char *app) must_check;
  * A record of Redis that the engine has opened: replaces nothing (absent), a
  * lower version, or one that is damaged or refused.  What it replaces is kept
  * as <app>.<version>.<random>.old unless Redis is known to have had it.
- * Results as above; RC_CONFLICT: the disk has as much or more.
+ * Results as above; RC_CONFLICT: the disk has as much or more, or ours was
+ * changed apart from it.
  */
 enum rc record_store_take(struct record_store *, struct span record)
     must_check;
+
+/* Ours and this version of Redis were made without knowledge of each other, so
+ * that one has what the other lacks. */
+bool record_is_apart(const struct record_entry *, uint64_t theirs);
+
+/* Redis holds this version, which was ours: what we make next is made from it.
+ * RC_OK, RC_IO. */
+enum rc record_store_copied(struct record_store *, const char *app,
+    uint64_t version) must_check;
 
 /* SHA-256 of what the engine should hold: every record that is neither damaged
  * nor refused. */

@@ -11,6 +11,7 @@
 
 #define RECORD_SUFFIX	".rec"
 #define PREVIOUS_SUFFIX	".prev"
+#define BASE_SUFFIX	".base"	/* a version: see record_entry */
 #define TMP_SUFFIX	".tmp"
 
 struct record_store {
@@ -26,6 +27,10 @@ struct record_store {
 /* <dir>/<app>.rec; RC_LIMIT when that is too long. */
 enum rc record_store_path(const struct record_store *, const char *app,
     char path[PATH_MAX]) must_check;
+
+/* The same with another suffix. */
+enum rc record_store_path_of(const struct record_store *, const char *app,
+    const char *suffix, char path[PATH_MAX]) must_check;
 
 /* Make the entry say what the disk has, adding it if need be.  RC_OK;
  * RC_NOTFOUND (the table is as it was); RC_CORRUPT and others: damaged. */

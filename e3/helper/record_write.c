@@ -26,6 +26,10 @@
  *   8 the copy to Redis                 repeated at each start and reconnect
  *                                       until Redis has it.
  *
+ * Before 2 the version that Redis has, as far as we know, is noted in <app>.base,
+ * unless an earlier change waits for its copy: what Redis has beyond that was
+ * made without knowledge of ours, and neither may replace the other.
+ *
  * Before 3 the file of version n gets a second name, <app>.prev.  If the engine
  * says in 6 that n+1 is not its work (only a foreign or broken relayctl sends
  * such a record), n takes its place again at once; if we die before that, the
@@ -132,10 +136,89 @@ keep_previous(const struct record_store *s, const char *app)
 	return (RC_OK);
 }
 
+/* ---- what it was made from --------------------------------------------------- */
+
+static enum rc
+write_base(struct record_store *s, struct record_entry *e, uint64_t version)
+{
+	char path[PATH_MAX], text[24];
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)version);
+	enum rc rc;
+
+	rc = record_store_path_of(s, e->app, BASE_SUFFIX, path);
+	if (rc == RC_OK)
+		rc = file_write_atomic(path, text, (size_t)n, RECORD_MODE);
+	if (rc == RC_OK)
+		e->base = version;
+	return (rc);
+}
+
+static enum rc
+sync_folder(const struct record_store *s)
+{
+	int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return (RC_IO);
+	r = fsync(fd);
+	fd_close(&fd);
+	return (r < 0 ? RC_IO : RC_OK);
+}
+
+/* For good: one that comes back with the power would make what others did
+ * meanwhile look like a fork. */
+static enum rc
+remove_base(struct record_store *s, struct record_entry *e)
+{
+	char path[PATH_MAX];
+
+	if (record_store_path_of(s, e->app, BASE_SUFFIX, path) != RC_OK ||
+	    (unlink(path) < 0 && errno != ENOENT))
+		return (RC_IO);
+	crash_point("base.removed");
+	e->base = 0;
+	return (sync_folder(s));
+}
+
+bool
+record_is_apart(const struct record_entry *e, uint64_t theirs)
+{
+	return (e->base != 0 && e->base < e->version && theirs > e->base);
+}
+
+static enum rc
+copied_locked(struct record_store *s, const char *app, uint64_t version)
+{
+	struct record_entry *e;
+
+	if (record_store_refresh(s, app) != RC_OK ||
+	    (e = record_store_find(s, app)) == NULL || e->base == 0)
+		return (RC_OK);
+	return (version >= e->version ? remove_base(s, e) :
+	    version > e->base ? write_base(s, e, version) : RC_OK);
+}
+
+enum rc
+record_store_copied(struct record_store *s, const char *app, uint64_t version)
+{
+	enum rc rc;
+
+	obj_check(s, RECORD_STORE_MAGIC);
+	if (record_store_lock(s, F_WRLCK) != RC_OK)
+		return (RC_IO);
+	rc = copied_locked(s, app, version);
+	if (record_store_lock(s, F_UNLCK) != RC_OK)
+		return (RC_IO);
+	return (rc);
+}
+
+/* ---- changes ------------------------------------------------------------------- */
+
 static enum rc
 put_locked(struct record_store *s, const struct rpc_record_head *head,
     struct span record)
 {
+	struct record_entry *e;
 	uint64_t version;
 	enum rc rc;
 
@@ -146,6 +229,10 @@ put_locked(struct record_store *s, const struct rpc_record_head *head,
 		return (rc);
 	if (version == UINT64_MAX || head->version != version + 1)
 		return (RC_CONFLICT);
+	e = record_store_find(s, head->app);
+	if (version != 0 && e->base == 0 &&
+	    (rc = write_base(s, e, version)) != RC_OK)
+		return (rc);
 	if (version != 0 && (rc = keep_previous(s, head->app)) != RC_OK)
 		return (rc);
 	return (write_record(s, head, record));
@@ -184,7 +271,8 @@ undo_locked(struct record_store *s, const char *app)
 {
 	struct record_entry *e = record_store_find(s, app);
 	char path[PATH_MAX], previous[PATH_MAX], aside[PATH_MAX];
-	int fd, r;
+	enum rc rc;
+	int r;
 
 	if (e == NULL || record_store_path(s, app, path) != RC_OK ||
 	    aside_path(s, e, "refused", aside) != RC_OK)
@@ -195,15 +283,13 @@ undo_locked(struct record_store *s, const char *app)
 	if (link(path, aside) < 0)
 		return (RC_IO);
 	r = e->version > 1 ? rename(previous, path) : unlink(path);
-	if (r < 0 || (fd = open(s->dir, O_RDONLY | O_DIRECTORY |
-	    O_CLOEXEC)) < 0)
+	if (r < 0)
 		return (RC_IO);
-	r = fsync(fd);
-	fd_close(&fd);
+	rc = sync_folder(s);
 	log_warn("record undone app=%s aside=%s", app, strrchr(aside, '/') + 1);
 	if (record_store_refresh(s, app) == RC_NOTFOUND)
 		record_store_forget(s, app);
-	return (r < 0 ? RC_IO : RC_OK);
+	return (rc);
 }
 
 enum rc
@@ -234,7 +320,8 @@ take_locked(struct record_store *s, const struct rpc_record_head *head,
 		return (rc);
 	e = record_store_find(s, head->app);
 	broken = e != NULL && (rc == RC_CORRUPT || e->damaged || e->refused);
-	if (e != NULL && !broken && head->version <= version)
+	if (e != NULL && !broken && (head->version <= version ||
+	    record_is_apart(e, head->version)))
 		return (RC_CONFLICT);
 	/* What Redis has not been seen to hold is kept for good.  What it has may
 	 * be replaced by one made without knowledge of it, beyond a fork: then
@@ -245,7 +332,12 @@ take_locked(struct record_store *s, const struct rpc_record_head *head,
 		rc = keep_previous(s, e->app);
 	else
 		rc = RC_OK;
-	return (rc == RC_OK ? write_record(s, head, record) : rc);
+	if (rc == RC_OK)
+		rc = write_record(s, head, record);
+	/* One that stays is older than any that can follow. */
+	if (rc == RC_OK && copied_locked(s, head->app, head->version) != RC_OK)
+		log_warn("record base not removed app=%s", head->app);
+	return (rc);
 }
 
 /* ---- the two ways in ------------------------------------------------------ */

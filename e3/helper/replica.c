@@ -6,16 +6,18 @@
  *   up -> subscribe -> scan (HSCAN) -> [ pull higher ones | push missing ones ]
  *                        ^------------ a minute, or the link was lost ---+
  *
- * A push is one EVAL, atomic in Redis: higher versions only.  Pulls are in
- * replica_pull.c; hints, which begin pulls at once, in replica_follow.c.
+ * A push is one EVAL, atomic in Redis: higher versions only, and only over what
+ * ours was made from.  Pulls are in replica_pull.c; hints, which begin pulls at
+ * once, in replica_follow.c.
  *
- * One version with two contents (two machines changed one app while Redis was
- * away), or a higher one that our engine cannot open, is a fork that no rule
- * can heal without losing somebody's key: both stay where they are, an error is
- * logged and `forked` counts it.
+ * Two machines that changed one app while Redis was away, to one version or to
+ * different ones, or a higher one that our engine cannot open: that is a fork,
+ * which no rule can heal without losing somebody's key.  Both stay where they
+ * are, an error is logged and `forked` counts it.
  */
 #include "e3/helper/replica_private.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,11 @@ const char replica_script[] =
     "end\n"
     "if old == new then return 'same' end\n"
     "if old then\n"
+    "  for i = 1, #ARGV[3] do\n"
+    "    local a, b = at(old, i), ARGV[3]:byte(i)\n"
+    "    if a > b then return 'fork' end\n"
+    "    if a < b then break end\n"
+    "  end\n"
     "  local verdict = 'fork'\n"
     "  for i = 1, 8 do\n"
     "    local a, b = at(old, i), at(new, i)\n"
@@ -68,7 +75,11 @@ replica_judge(const struct record_entry *ours, const char *app,
 	if (memcmp(sha256, ours->sha256, sizeof(sha256)) == 0)
 		return (REPLICA_SAME);
 	/* One that the engine cannot open is worth no more than none. */
-	if (ours->refused || head.version > ours->version)
+	if (ours->refused)
+		return (REPLICA_HIGHER);
+	if (record_is_apart(ours, head.version))
+		return (REPLICA_FORK);
+	if (head.version > ours->version)
 		return (REPLICA_HIGHER);
 	if (head.version < ours->version)
 		return (REPLICA_LOWER);
@@ -84,6 +95,18 @@ replica_mark_forked(struct record_entry *e)
 		    "there", e->app, (unsigned long long)e->version);
 	e->forked = true;
 	e->replicated = false;
+}
+
+void
+replica_copied(struct replica *r, struct record_entry *e, uint64_t version)
+{
+	if (version >= e->version) {
+		e->replicated = true;
+		e->forked = false;
+	}
+	if (e->base != 0 &&
+	    record_store_copied(r->store, e->app, version) != RC_OK)
+		log_warn("record base not written app=%s", e->app);
 }
 
 void
@@ -129,8 +152,7 @@ judge_one(struct replica *r, struct span id, struct span record)
 		e->scanned = true;
 	switch (replica_judge(e, app, record)) {
 	case REPLICA_SAME:
-		e->replicated = true;
-		e->forked = false;
+		replica_copied(r, e, e->version);
 		break;
 	case REPLICA_LOWER:
 		e->replicated = e->forked = false;
@@ -269,6 +291,7 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 {
 	struct replica *r = arg;
 	struct record_entry *e;
+	bool ours;
 
 	obj_check(r, REPLICA_MAGIC);
 	r->pushing = false;
@@ -281,14 +304,18 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 	/* Whatever it says, others are told of the version or keep theirs. */
 	replica_release(r, r->push_app, r->push_version);
 	e = record_store_find(r->store, r->push_app);
+	ours = span_eq_str(v->text, "ok") || span_eq_str(v->text, "same");
 	/* A change may have come meanwhile: then this answer is about bytes
 	 * that are history, and the entry still needs its push. */
 	if (e != NULL && memcmp(e->sha256, r->push_sha256,
-	    sizeof(e->sha256)) == 0) {
+	    sizeof(e->sha256)) != 0) {
+		if (ours)
+			replica_copied(r, e, r->push_version);
+	} else if (e != NULL) {
 		if (span_eq_str(v->text, "ok"))
 			replica_hint(r, e->app);
-		if (span_eq_str(v->text, "ok") || span_eq_str(v->text, "same"))
-			e->replicated = true;
+		if (ours)
+			replica_copied(r, e, e->version);
 		else if (span_eq_str(v->text, "newer"))
 			replica_want_pull(r, e->app);
 		else if (span_eq_str(v->text, "fork"))
@@ -301,12 +328,25 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 	r->ops->on_change(r->arg);
 }
 
+/* Nothing of one that was not changed: it may go over all that is lower. */
+static size_t
+base_bytes(const struct record_entry *e, char out[sizeof(uint64_t)])
+{
+	uint64_t base = htobe64(e->base);
+
+	if (e->base == 0 || e->base >= e->version)
+		return (0);
+	memcpy(out, &base, sizeof(base));
+	return (sizeof(base));
+}
+
 /* False: Redis took no command; there is no use in trying the next one. */
 static bool
 push_entry(struct replica *r, struct record_entry *e)
 {
+	char base[sizeof(uint64_t)];
 	struct buffer record;
-	struct span argv[6];
+	struct span argv[7];
 	bool usable = true;
 
 	crash_point("push.begun");
@@ -326,8 +366,9 @@ push_entry(struct replica *r, struct record_entry *e)
 	argv[3] = SPAN_LIT(APPS_KEY);
 	argv[4] = span_of(e->app);
 	argv[5] = (struct span){ buffer_data(&record), buffer_len(&record) };
+	argv[6] = (struct span){ base, base_bytes(e, base) };
 	r->pushing = redis_command(r->client, COMMAND_TIMEOUT_MS, on_pushed, r,
-	    6, argv) == RC_OK;
+	    7, argv) == RC_OK;
 	usable = r->pushing;
 out:
 	buffer_fini(&record);

@@ -8,7 +8,9 @@
  * Redis is a second place and a way between machines, never the authority: what
  * it lacks is written again, what it has lower is written over, what it has
  * higher is taken once the engine has opened it.  Nothing is ever deleted, on
- * either side.
+ * either side.  Two machines that changed an app while they could not see each
+ * other have each what the other lacks, whatever the versions: neither record
+ * takes the other's place, and an operator decides.
  *
  * Who wrote a record says so on the channel relay:updates ("apps <id>"): the
  * helpers of other machines take it at once.  What an engine uses is told in
@@ -60,7 +62,8 @@ void replica_kick(struct replica *);
  * so that no other machine makes the same one, and Redis is asked for a higher
  * one (made on another machine), which is taken first.
  * RC_OK: cb comes once, later, with RC_OK (ours to make), RC_DENIED (ours to
- * make, but Redis keeps a record of this app that our engine cannot open),
+ * make, but Redis keeps a record of this app that our engine cannot open, or
+ * one that was made apart from ours),
  * RC_AGAIN (another machine is changing this app), RC_CONFLICT (Redis was ahead; the disk and the
  * engine have its version now, or cannot) or RC_UNAVAILABLE (Redis did not
  * answer).  RC_UNAVAILABLE: Redis is down, cb does not come.
@@ -84,14 +87,15 @@ enum replica_verdict {
 	REPLICA_SAME,		/* the very bytes */
 	REPLICA_LOWER,		/* ours is to be written there */
 	REPLICA_HIGHER,		/* theirs is to be taken */
-	REPLICA_FORK,		/* one version, two contents */
+	REPLICA_FORK,		/* made without knowledge of each other */
 	REPLICA_FOREIGN		/* no record of this app */
 };
 enum replica_verdict replica_judge(const struct record_entry *ours,
     const char *app, struct span theirs);
 
 /* The compare-and-set that Redis runs: KEYS[1] the hash, ARGV[1] the app,
- * ARGV[2] the record.  Answers ok, same, newer or fork. */
+ * ARGV[2] the record, ARGV[3] the version it was made from (8 bytes, the highest
+ * first) or nothing.  Answers ok, same, newer or fork. */
 extern const char replica_script[];
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * helper/replica_follow.c - a second connection that hears of records as they
- * are written, and the answer: which version our engine uses.
+ * are written, and the answer: which record our engine uses.
  *
  * The order is fixed: subscribe, read all, follow hints, so that nothing falls
  * between.  A subscribed connection can run no commands (RESP2), and losing
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "e3/helper/applied.h"
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 
@@ -128,8 +129,8 @@ replica_hint(struct replica *r, const char *app)
 
 /* ---- what our engine uses ----------------------------------------------------------- */
 
-/* ARGV: the engine, seconds to live, then app and version by turns.  One script
- * for many: an engine that was just filled has thousands to tell. */
+/* ARGV: the engine, seconds to live, then app and text (applied.h) by turns.
+ * One script for many: an engine that was just filled has thousands to tell. */
 static const char apply_script[] =
     "for i = 3, #ARGV, 2 do\n"
     "  local key = KEYS[1] .. ARGV[i]\n"
@@ -155,22 +156,36 @@ on_applied(void *arg, enum rc rc, const struct redis_value *v)
 	replica_apply(r);
 }
 
-/* Both on disk and in use: what a crash can take back is not told. */
+/* Both on disk and in use: what a crash can take back is not told.  Nor is what
+ * stands against the record of Redis: one of the two is to go. */
 static bool
 needs_apply(const struct record_entry *e)
 {
-	return (!e->damaged && e->active == e->version &&
-	    e->applied != e->active);
+	return (!e->damaged && !e->forked && e->active == e->version &&
+	    (e->applied != e->active || memcmp(e->applied_sha256, e->sha256,
+	    sizeof(e->applied_sha256)) != 0));
+}
+
+static void
+put_applied(struct record_entry *e, char text[APPLIED_TEXT_BYTES])
+{
+	struct applied a;
+
+	applied_of(e, &a);
+	applied_write(&a, text);
+	e->applied = a.version;
+	memcpy(e->applied_sha256, a.sha256, sizeof(a.sha256));
 }
 
 void
 replica_apply(struct replica *r)
 {
 	struct span argv[6 + 2 * APPLY_MAX];
-	char numbers[APPLY_MAX][24];
+	char said[APPLY_MAX][APPLIED_TEXT_BYTES];
 	size_t n = record_store_count(r->store), got = 0;
 
-	if (r->client == NULL || r->applying || r->apply_refused ||
+	/* Before the scan it is not known what stands against Redis. */
+	if (r->client == NULL || !r->scanned || r->applying || r->apply_refused ||
 	    engine_state(r->engine) != ENGINE_READY)
 		return;
 	argv[0] = SPAN_LIT("EVAL");
@@ -185,11 +200,9 @@ replica_apply(struct replica *r)
 
 		if (!needs_apply(e))
 			continue;
-		e->applied = e->active;
-		(void)snprintf(numbers[got], sizeof(numbers[got]), "%llu",
-		    (unsigned long long)e->active);
+		put_applied(e, said[got]);
 		argv[6 + 2 * got] = span_of(e->app);
-		argv[7 + 2 * got] = span_of(numbers[got]);
+		argv[7 + 2 * got] = span_of(said[got]);
 		if (++got == APPLY_MAX)
 			r->apply_from = i;
 	}

@@ -70,6 +70,8 @@ struct replica {
 /* replica.c */
 void replica_scan(struct replica *);
 void replica_mark_forked(struct record_entry *);
+/* Redis holds this version, which is ours or was. */
+void replica_copied(struct replica *, struct record_entry *, uint64_t version);
 void replica_retry_later(struct replica *);
 /* An error reply: another server may do, or later. */
 void replica_refused(struct replica *, const char *command,

@@ -132,7 +132,7 @@ on_pull_loaded(void *arg, enum rc rc)
 		crash_point("pull.taken");
 		e = record_store_find(r->store, r->pulling.app);
 		if (rc == RC_OK && e != NULL) {
-			e->replicated = true;
+			replica_copied(r, e, e->version);
 			e->active = e->version;
 			log_info("record taken from redis app=%s version=%llu",
 			    e->app, (unsigned long long)e->version);
@@ -156,6 +156,7 @@ on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
 	struct replica *r = arg;
 	enum replica_verdict verdict = REPLICA_LOWER;	/* none is there */
 	struct record_entry *e;
+	bool apart;
 
 	obj_check(r, REPLICA_MAGIC);
 	ensure(r->pulling.active);
@@ -182,11 +183,14 @@ on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
 		pull_end(r, RC_CONFLICT);
 		return;
 	}
-	/* The script took it for a higher version, and would again. */
-	if (verdict == REPLICA_FOREIGN && e != NULL)
+	if (verdict == REPLICA_SAME && e != NULL)
+		replica_copied(r, e, e->version);
+	/* The script would not write over it. */
+	apart = verdict == REPLICA_FOREIGN || verdict == REPLICA_FORK;
+	if (apart && e != NULL)
 		replica_mark_forked(e);
 	pull_done(r);
-	pull_end(r, verdict == REPLICA_FOREIGN ? RC_DENIED : RC_OK);
+	pull_end(r, apart ? RC_DENIED : RC_OK);
 }
 
 static void

@@ -17,23 +17,48 @@ struct statistics_file {
 	unsigned	magic;
 #define STATISTICS_FILE_MAGIC	0x6be2a914
 	char		*path;			/* owned */
+	char		*state_dir;		/* owned */
 	struct engine	*engine;		/* borrowed: outlives us */
 	struct timer	timer;
 	uint64_t	t_written_ms;		/* what the engine said then */
 	bool		told;			/* that it cannot be written */
 };
 
-/* The engine's object with one member more. */
+bool
+statistics_rehearsed(const char *state_dir, uint64_t *ms)
+{
+	char *path = xasprintf("%s/rehearsed", state_dir);
+	struct buffer text;
+	struct span s;
+	bool good;
+
+	buffer_init(&text, 64, false);
+	good = file_read(path, &text) == RC_OK;
+	s = (struct span){ buffer_data(&text), buffer_len(&text) };
+	if (s.len != 0 && s.p[s.len - 1] == '\n')
+		s.len--;
+	good = good && string_u64(s, ms) == RC_OK;
+	buffer_fini(&text);
+	free(path);
+	return (good);
+}
+
+/* The engine's object with members that are not its own. */
 static void
 write_now(struct statistics_file *f)
 {
 	struct span json = engine_statistics(f->engine);
 	struct buffer text;
+	uint64_t ms;
 
 	buffer_init(&text, 0, false);
 	buffer_put(&text, json.p, json.len - 1);	/* its '}' */
-	buffer_printf(&text, "%s\"written_ms\":%llu}\n",
-	    json.len > 2 ? "," : "", (unsigned long long)clock_wall_ms());
+	buffer_puts(&text, json.len > 2 ? "," : "");
+	if (statistics_rehearsed(f->state_dir, &ms))
+		buffer_printf(&text, "\"rehearsed_ms\":%llu,",
+		    (unsigned long long)ms);
+	buffer_printf(&text, "\"written_ms\":%llu}\n",
+	    (unsigned long long)clock_wall_ms());
 	if (file_replace(f->path, buffer_data(&text), buffer_len(&text),
 	    FILE_MODE) == RC_OK) {
 		f->told = false;
@@ -61,12 +86,14 @@ on_timer(void *arg)
 }
 
 struct statistics_file *
-statistics_file_new(struct loop *loop, const char *path, struct engine *engine)
+statistics_file_new(struct loop *loop, const char *path, const char *state_dir,
+    struct engine *engine)
 {
 	struct statistics_file *f = xcalloc(1, sizeof(*f));
 
 	f->magic = STATISTICS_FILE_MAGIC;
 	f->path = xstrdup(path);
+	f->state_dir = xstrdup(state_dir);
 	f->engine = engine;
 	timer_init(&f->timer, loop, on_timer, f);
 	timer_start_ms(&f->timer, WRITE_MS);
@@ -91,6 +118,7 @@ statistics_file_free(struct statistics_file **fp)
 	obj_check(f, STATISTICS_FILE_MAGIC);
 	timer_fini(&f->timer);
 	free(f->path);
+	free(f->state_dir);
 	f->magic = 0;
 	free(f);
 }

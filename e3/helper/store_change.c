@@ -43,8 +43,9 @@ enum change_state {
 	CHANGE_CONFLICT
 };
 
-#define FOREIGN_RECORD	"redis holds a record of this app that this engine "	\
-			"cannot open (another root key?): on this machine alone"
+#define FOREIGN_RECORD	"redis holds another record of this app, made apart "	\
+			"from ours or under another root key: on this machine "	\
+			"alone, see forked in e3-helper(8)"
 
 struct store_change {
 	unsigned		magic;

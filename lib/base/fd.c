@@ -250,6 +250,18 @@ file_create(const char *path, const void *data, size_t len, unsigned mode)
 }
 
 enum rc
+file_private(const struct stat *st, unsigned mode, char *why, size_t why_size)
+{
+	unsigned has = st->st_mode & 0777;
+
+	if ((has & 077 & ~mode) == 0)
+		return (RC_OK);
+	(void)snprintf(why, why_size, "others may %s it (mode %03o): chmod %o",
+	    (has & 044 & ~mode) != 0 ? "read" : "change", has, mode);
+	return (RC_DENIED);
+}
+
+enum rc
 file_sync(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);

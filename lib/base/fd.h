@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include "lib/base/buffer.h"
 #include "lib/base/result.h"
@@ -39,6 +40,14 @@ enum rc file_replace(const char *path, const void *, size_t len,
 /* As file_write_atomic but RC_EXISTS when path is there already (link(2) decides). */
 enum rc file_create(const char *path, const void *, size_t len,
     unsigned mode) must_check;
+
+/*
+ * May a private key lie in a file like this?  mode: the bits it may have, 0600,
+ * or 0640 where its group reads it too.  RC_OK; RC_DENIED: why says what is
+ * wrong and what to do, to be read after "PATH: ".
+ */
+enum rc file_private(const struct stat *, unsigned mode, char *why,
+    size_t why_size) must_check;
 
 /* The content at path is on disk, whoever wrote it. */
 enum rc file_sync(const char *path) must_check;

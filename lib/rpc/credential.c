@@ -197,3 +197,18 @@ rpc_inspected_read(const struct rpc_value *body, struct rpc_inspected *s)
 	s->type = (enum rpc_field_type)type;
 	return (RC_OK);
 }
+
+/* ---- scopes ---- */
+
+bool
+rpc_scope_valid(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		    c == ':' || c == '_' || c == '-'))
+			return (false);
+	}
+	return (s.len != 0 && s.len < RPC_SCOPE_BYTES);
+}

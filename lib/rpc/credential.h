@@ -12,6 +12,11 @@
 #define RPC_PAYLOAD_HASH_BYTES	32
 /* A client-side token's life. */
 #define RPC_CLIENT_TOKEN_MS_MAX	600000u
+/* Of one API key; a scope is [a-z0-9:_-]{1,32}. */
+#define RPC_SCOPES_MAX		8
+#define RPC_SCOPE_BYTES		33
+
+bool rpc_scope_valid(struct span);
 
 /* ---- Authenticate {apiKey} | {app, key} | {clientToken, payloadHash} ---- */
 enum rpc_credential_kind {

@@ -57,8 +57,11 @@ struct rpc_link {
 	struct rpc_calls	calls;		/* in flight */
 	struct timer		connect_timer;
 	struct timer		watch_timer;
-	uint64_t		moved;		/* bytes both ways, last looked */
-	uint64_t		moved_ms;	/* when that last changed */
+	uint64_t		received;	/* when we last looked, */
+	uint64_t		sent;		/* likewise, */
+	bool			unsent;		/* and whether bytes waited */
+	uint64_t		looked_ms;
+	uint64_t		moved_ms;	/* when progress was last seen */
 	size_t			input_high;
 	struct buffer		scratch;	/* heads and signatures: no value */
 };
@@ -130,15 +133,27 @@ on_connect_timeout(void *arg)
 
 /* ---- progress ---- */
 
-static uint64_t
-bytes_moved(const struct rpc_link *l)
+/*
+ * Since the last look.  What we send counts only while it has to wait: of a
+ * peer that hangs the kernel takes small calls for ever, and each new one
+ * would pass for progress.
+ */
+static bool
+look_moved(struct rpc_link *l)
 {
-	return (net_stream_sent_total(l->stream) +
-	    net_stream_received_total(l->stream));
+	uint64_t received = net_stream_received_total(l->stream);
+	uint64_t sent = net_stream_sent_total(l->stream);
+	bool moved = received != l->received || (l->unsent && sent != l->sent);
+
+	l->received = received;
+	l->sent = sent;
+	l->unsent = sent < l->queued;
+	l->looked_ms = clock_mono_ms();
+	return (moved);
 }
 
-/* Four looks in stall_ms: a stall is seen at most a quarter late, and no call
- * pays for a timer of its own. */
+/* Four looks in stall_ms: a stall is seen at most two of them late (the first
+ * finds that the call went out), and no call pays for a timer of its own. */
 static void
 watch_again(struct rpc_link *l)
 {
@@ -151,8 +166,8 @@ watch_again(struct rpc_link *l)
 static void
 watch_begin(struct rpc_link *l)
 {
-	l->moved = bytes_moved(l);
-	l->moved_ms = clock_mono_ms();
+	(void)look_moved(l);
+	l->moved_ms = l->looked_ms;
 	if (!timer_running(&l->watch_timer))
 		watch_again(l);
 }
@@ -160,7 +175,7 @@ watch_begin(struct rpc_link *l)
 static void
 watch_look(struct rpc_link *l)
 {
-	uint64_t now = clock_mono_ms(), moved;
+	uint64_t before_ms = l->looked_ms;
 
 	if (l->doomed) {
 		link_down(l, "no memory to queue a call");
@@ -168,11 +183,11 @@ watch_look(struct rpc_link *l)
 	}
 	if (rpc_calls_empty(&l->calls))
 		return;
-	moved = bytes_moved(l);
-	if (moved != l->moved) {
-		l->moved = moved;
-		l->moved_ms = now;
-	} else if (now - l->moved_ms >= l->cfg.stall_ms) {
+	/* We stood still ourselves (a stopped machine, maybe the peer's too):
+	 * it gets its time anew. */
+	if (look_moved(l) || l->looked_ms - before_ms >= l->cfg.stall_ms) {
+		l->moved_ms = l->looked_ms;
+	} else if (l->looked_ms - l->moved_ms >= l->cfg.stall_ms) {
 		link_down(l, "calls in flight and no progress");
 		return;
 	}

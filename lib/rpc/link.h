@@ -5,8 +5,10 @@
  * Ownership: the creator owns the link; who waits for an answer holds an id.
  *
  * A call is *sent* when the kernel accepted every byte of its frame.  A link
- * with calls in flight and no progress for stall_ms is closed; a link with a
- * half-written frame is never reused (it is closed, never resynchronised).
+ * with calls in flight and no progress for stall_ms is closed: progress is
+ * what comes in, and what goes out of a queue; a new call is none.  A link
+ * with a half-written frame is never reused (it is closed, never
+ * resynchronised).
  *
  * The link's first call is a Challenge, which no owner sees.  If the engine
  * wants every call signed, the link does that, by its own key over that first

@@ -172,7 +172,8 @@ bool rpc_authenticated_allows(const struct rpc_authenticated *,
  * Reseal          {app}                 -> {version, record: bin}
  * Unlock          {key: bin}            -> {}
  * Attest          {nonce: bin}          -> {document: bin}
- * ListApps        {}                    -> [[id, version, state, created_ms]...]
+ * ListApps        {}                    -> [[id, version, state, created_ms,
+ *                   name]...]
  * ListKeys        {app}                 -> [[key id, state, created_ms, scopes,
  *                   expires_ms|nil]...]
  * ListPairs       {app}                 -> {app, version, pairs: [[pair id, curve,
@@ -190,9 +191,11 @@ bool rpc_authenticated_allows(const struct rpc_authenticated *,
  *   rule: [permit, place: 0 any|1 relay|2 egress|3 api, [destination...],
  *         [address...], older_s]
  * GetCA           {}                    -> {cas: [[id, state, sha256: bin32|nil,
- *                   not_before_ms|nil, not_after_ms|nil, pem, active_ms|nil]...],
- *                   anchors: PEM}
+ *                   not_before_ms|nil, not_after_ms|nil, pem, active_ms|nil,
+ *                   anchor_sha256: bin32|nil]...], anchors: PEM,
+ *                   issuers_sha256: bin32|nil, changes_ms|nil}
  *   state: "pending" (pem is its request), "published", "signs", "old"
+ *   issuers_sha256: of what stands behind the leaf in IssueLeaf's chain now
  * IssueLeaf       {host, publicKey: SPKI DER} -> {chain: PEM, not_after_ms}
  * CreateCA        {name?, permit?: [domain...], selfSigned?, days?} -> {ca: id,
  *                   csr: PEM, certificate: PEM|nil, app, version, record: bin}

@@ -92,7 +92,7 @@ static const struct rpc_op_info ops[] = {
 	    RPC_SMALL_BYTES_MAX, "a document that says what runs here, from the platform" },
 	{ RPC_OP_LIST_APPS, "ListApps",
 	    RPC_ROLE_ADMIN, NO, NO, NO, NO,
-	    RPC_SMALL_BYTES_MAX, "apps: ids, versions, states" },
+	    RPC_SMALL_BYTES_MAX, "apps: ids, versions, states, names" },
 	{ RPC_OP_LIST_KEYS, "ListKeys",
 	    RPC_ROLE_ADMIN, NO, NO, NO, NO,
 	    RPC_SMALL_BYTES_MAX, "an app's API keys: ids, states, scopes, ends" },

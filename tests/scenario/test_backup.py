@@ -365,6 +365,9 @@ def test_a_rehearsal_keeps_nothing_but_its_time(source):
     assert before == {f: f.read_bytes() for f in (source.dir / "e3").glob("*.rec")}
     until("status shows the rehearsal",
           lambda: source.status().get("helper", {}).get("rehearsed_ms") == noted)
+    file = source.dir / "e3/statistics.json"
+    until("so does the file",
+          lambda: file.exists() and json.loads(file.read_text()).get("rehearsed_ms") == noted)
     assert not list(PROOFS.glob("relay-proof.*"))
 
 

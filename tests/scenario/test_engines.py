@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from conftest import PREFIX, Process, route, until
+from conftest import PREFIX, Process, route, stopped, until
 from faults import fault_load                                           # noqa: F401
 from rpc_client import connect
 
@@ -137,6 +137,41 @@ def test_an_announced_engine_dies_with_its_machine(two, fault_load):
         known(stack, 0)
         stack.wait_log(f"engine let go engine={other.address}", 2)
         load.wait_right(20)
+
+
+def says(stack, **members):
+    helper = stack.status().get("helper") or {}
+    return all(helper.get(name) == value for name, value in members.items())
+
+
+def test_an_engine_that_hangs_is_not_called_ready(two):
+    """Its kernel takes every call, and nothing answers: it is silent, then its link is
+    given up and its announcement runs out.  Going on, it needs nobody's help."""
+    stack, other, _ = two
+    there = other.stack
+    with stopped(there.child("e3d")):
+        until("it is said to be silent", lambda: says(there, ready=False, engine="silent"))
+        why = there.ctl("status", "--wait", 0, code=1).stderr
+        assert b"the engine does not answer" in why
+        known(stack, 0)
+        there.wait_log("engine link lost in=ready why=calls in flight and no progress")
+        until("it is said to be down", lambda: says(there, ready=False, engine="down"))
+        why = there.ctl("status", "--wait", 0, code=1).stderr
+        assert b"the engine does not answer" in why
+        assert stack.status()["helper"]["engine"] == "up"
+    there.ctl("status", "--wait", 30)
+    known(stack, 1)
+    ready_in_workers(stack, other, 2)
+
+
+def test_an_engine_that_hangs_for_a_moment_keeps_its_link(two):
+    stack, other, _ = two
+    there = other.stack
+    with stopped(there.child("e3d")):
+        until("it is said to be silent", lambda: says(there, ready=False, engine="silent"))
+    until("it is ready again", lambda: says(there, ready=True, engine="up"))
+    assert "engine link lost" not in there.relayd.text()
+    known(stack, 1)
 
 
 def test_an_announced_engine_that_stops_takes_its_leave(two, fault_load):

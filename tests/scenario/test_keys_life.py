@@ -14,7 +14,7 @@ import pytest
 import record_reader
 import rpc_client
 import token_codec
-from conftest import PREFIX, route, seal, tokens_in, until
+from conftest import PREFIX, Redis, route, seal, tokens_in, until
 from load import Load, no_plaintext
 
 DAY_S = 86_400
@@ -130,6 +130,28 @@ def test_retire_destroy_and_back(stack):
     assert opened(stack, key, token) == "wrong-app-or-changed"
     r = stack.ctl("app", "activate", app, first, code=2)
     assert b"no such key pair" in r.stderr
+
+
+def test_nothing_is_destroyed_while_nobody_can_be_asked(stack):
+    app, _ = stack.app()
+    first = sealing(stack, app)
+    rotate(stack, app, "--curve", "r1")
+    name = ghost(stack)
+    r = stack.ctl("app", "retire", app, first, "--timeout", "1", code=4)
+    assert b"retired, not on every engine yet" in r.stdout and name.encode() in r.stderr
+    r = stack.ctl("app", "destroy", app, first, "--yes", "--timeout", "1", "--json", code=4)
+    assert r.stdout == b"" and name.encode() in r.stderr
+    exorcise(stack, name)
+    with stack.logs_more("redis down"):
+        stack.redis.end(signal.SIGKILL)
+    r = stack.ctl("app", "destroy", app, first, "--yes", "--timeout", "1", code=4)
+    assert b"redis is away" in r.stderr and b"nothing was destroyed" in r.stderr
+    assert pairs(stack, app)[first] == "retired"
+    stack.ctl("app", "destroy", app, first, "--yes", "--timeout", "0", code=2)
+    stack.redis = stack.own(Redis(stack.dir, stack.redis.port))
+    stack.wait_log("redis up", 2)
+    stack.ctl("app", "destroy", app, first, "--yes")
+    assert first not in pairs(stack, app)
 
 
 def ghost(stack, name="e3@ghost"):
@@ -651,6 +673,55 @@ def test_link_certificates_are_renewed_and_revoked(make_stack, make_origin, tmp_
     assert "worker=364d" in text and "  warn" not in text and "never rehearsed" in text
 
 
+@pytest.mark.parametrize("role", ["engine", "helper"])
+def test_a_reload_that_replaces_the_engine_waits_for_the_new_one(stack, role):
+    app, key = stack.app()
+    token, pid = encrypt(stack, app), stack.child("e3d" if role == "engine" else "e3-helper")
+    stack.ctl("link", "renew", role)
+    stack.ctl("reload", "--wait")
+    # No waiting here: it serves by now.
+    status = stack.status()
+    assert status["helper"]["ready"] and status["helper"]["engine"] == "up"
+    assert pid not in [c["pid"] for c in status["children"] if c["state"] == "ready"]
+    assert opened(stack, key, token) == "value"
+
+
+def test_nothing_is_revoked_in_a_broken_list(stack):
+    revoked = stack.dir / "link/revoked"
+    text = b"# who left\n0a1b\r\n\nno serial\n"
+    revoked.write_bytes(text)
+    r = stack.ctl("link", "revoke", "c0ffee", code=1)
+    assert f"{revoked}: line 4 is no serial number" in r.stderr.decode() and r.stdout == b""
+    assert revoked.read_bytes() == text
+    revoked.write_text("# who left\n0a1b\n")
+    stack.ctl("link", "revoke", "c0ffee")
+    assert revoked.read_text() == "# who left\n0a1b\nc0ffee\n"
+    revoked.unlink()
+
+
+def test_link_keys_that_others_may_read_are_not_used(stack):
+    links = stack.dir / "link"
+    before = (links / "worker.pem").read_bytes()
+    (links / "ca.key").chmod(0o640)
+    r = stack.ctl("link", "renew", "worker", code=1)
+    assert f"{links}/ca.key: others may read it (mode 640): chmod 600" in r.stderr.decode()
+    assert (links / "worker.pem").read_bytes() == before
+    (links / "ca.key").chmod(0o400)
+    (links / "admin.key").chmod(0o644)
+    r = stack.ctl("app", "list", code=1)
+    assert f"{links}/admin.key: others may read it (mode 644): chmod 640" in r.stderr.decode()
+    (links / "admin.key").chmod(0o640)  # the admin group's
+    stack.ctl("app", "list")
+    generation = stack.status()["generation"]
+    (links / "engine.key").chmod(0o644)
+    r = stack.ctl("reload", "--wait", code=1)
+    assert f"{links}/engine.key: others may read it (mode 644): chmod 600" in r.stderr.decode()
+    assert stack.status()["generation"] == generation
+    stack.ctl("link", "renew", "engine")
+    assert (links / "engine.key").stat().st_mode & 0o777 == 0o600
+    stack.ctl("reload", "--wait")
+
+
 def refused(stack, thief):
     try:
         with rpc_client.connect(stack, **thief) as link:
@@ -666,6 +737,7 @@ def test_a_renewal_without_the_ca_changes_nothing(stack, tmp_path):
     (links / "ca.key").rename(tmp_path / "ca.key")
     assert b"ca.key" in stack.ctl("link", "renew", "worker", code=1).stderr
     (links / "ca.key").write_bytes((links / "feed.key").read_bytes())
+    (links / "ca.key").chmod(0o400)
     assert b"not the key of the link CA" in stack.ctl("link", "renew", "worker", code=1).stderr
     assert (links / "worker.pem").read_bytes() == before
     assert not (links / "worker.pem.old").exists()

@@ -339,9 +339,14 @@ def test_app_create_and_list(shared):
     rows = {r["app"]: r for r in json.loads(shared.ctl("app", "list", "--json").stdout)}
     for name in (app, made["app"]):
         assert rows[name]["version"] == 1 and rows[name]["created_ms"] > 1700000000000
+    assert rows[app]["name"] == "first" and rows[made["app"]]["name"] == ""
+    shared.ctl("app", "create", 'Zahlungen "süd"\x1b[2J')
+    assert 'Zahlungen "süd"\x1b[2J' in [
+        r["name"] for r in json.loads(shared.ctl("app", "list", "--json").stdout)]
     table = shared.ctl("app", "list").stdout.decode().splitlines()
-    assert table[0].split() == ["APP", "VERSION", "STATE", "CREATED"]
-    assert any(line.startswith(app) for line in table)
+    assert table[0].split() == ["APP", "VERSION", "STATE", "CREATED", "NAME"]
+    assert any(line.startswith(app) and line.endswith(" first") for line in table)
+    assert any(line.endswith(' Zahlungen "süd"?[2J') for line in table)
 
 
 def test_key_create_list_revoke(shared, app):
@@ -389,7 +394,13 @@ def test_revoked_key_opens_nothing_and_other_keys_still_do(shared, app):
     (["key", "revoke", "APP", "key_000000000000"],
      "engine: RevokeKey: no-such-key; the key is not revoked"),
     (["key", "create", "APP", "--scope", "no space"],
-     "engine: CreateKey: bad-request; nothing was created"),
+     "--scope 'no space': 1 to 32 characters of a-z 0-9 : _ -"),
+    (["key", "create", "APP", "--scope", "relay", "--scope", ""],
+     "--scope '': 1 to 32 characters of a-z 0-9 : _ -"),
+    (["key", "create", "APP", "--scope", "s" * 33],
+     f"--scope '{'s' * 33}': 1 to 32 characters of a-z 0-9 : _ -"),
+    (["key", "create", "APP", *9 * ["--scope", "relay"]], "--scope: at most 8"),
+    (["rewrap", "--app", "app_000000000000"], "engine: Rewrap: no-such-app"),
 ])
 def test_what_the_engine_refuses_is_bad_input(shared, app, words, says):
     words = [app[0] if w == "APP" else w for w in words]

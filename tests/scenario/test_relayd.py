@@ -165,6 +165,14 @@ def test_check_guards_the_root_key_and_link_files(files):
     assert last_error(relayd("-t", "-c", conf)) == f"{root}: No such file or directory"
     root.write_bytes(b"x" * 32)
     root.chmod(0o400)
+    for role in ("worker", "feed", "engine", "helper"):
+        key = files.dir / f"link/{role}.key"
+        key.chmod(0o644)
+        r = relayd("-t", "-c", conf)
+        assert (r.returncode, last_error(r)) == (
+            2, f"{key}: others may read it (mode 644): chmod 600")
+        key.chmod(0o600)
+    assert relayd("-t", "-c", conf).returncode == 0
     (files.dir / "link/engine.key").unlink()
     r = relayd("-t", "-c", conf)
     assert (r.returncode, last_error(r)) == (

@@ -3,7 +3,9 @@ CA of one of them, each with an engine, workers and records of its own, and one
 Redis, which the second reaches over a wire that can be cut.  What is done on one
 of them holds on both, and who has not heard of it is named."""
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -14,7 +16,7 @@ import pytest
 
 import rpc_client
 import token_codec
-from conftest import PREFIX, free_port, route, seal, tokens_in, until
+from conftest import PREFIX, Redis, free_port, route, seal, stopped, tokens_in, until
 from load import CARD, Load, no_plaintext
 
 PAY = [route("POST", "/pay", encrypt=["$.card.number"], decrypt=["$..*"])]
@@ -190,6 +192,86 @@ def test_a_machine_cut_off_from_redis_is_named_and_learns_it_later(machines, mak
           lambda: a.ctl("key", "revoke", app, key, code=None).returncode == 3)
 
 
+def test_a_fork_is_not_taken_for_a_confirmation(machines):
+    """Both made the same version while Redis was away: a key revoked in the one is
+    good in the other."""
+    a, b, wire = machines
+    app, kept = a.app()
+    key, secret = new_key(a, app)
+    both_have(a, b, app)
+    name = name_of(b)
+    token = a.ctl("encrypt", "--app", app, data=b"value").stdout
+    with a.logs_more("redis down"), b.logs_more("redis down"):
+        wire.cut()
+        a.redis.end(signal.SIGKILL)
+    told = json.loads(a.ctl("key", "revoke", app, key, "--timeout", "1", "--json", code=4).stdout)
+    made = json.loads(b.ctl("key", "create", app, "--json").stdout)
+    assert told["version"] == made["version"] and not told["confirmed"]
+    a.redis = a.own(Redis(a.dir, a.redis.port))
+    wire.mend()
+    until("the fork is seen", lambda: any(m.status()["helper"]["forked"] for m in (a, b)))
+    until("both engines are announced",
+          lambda: a.redis.cli("SCARD", "relay:engines") == "2")
+    for _ in range(2):
+        r = a.ctl("key", "revoke", app, key, "--timeout", "2", code=4)
+        assert b"revoked already" in r.stderr and name.encode() in r.stderr
+    assert opened(b, secret, token) == "value" and opened(a, secret, token) is None
+    assert opened(a, kept, token) == opened(b, kept, token) == "value"
+
+
+def test_a_helper_that_stands_still_is_named(machines):
+    """Longer than its announcement lives, and when it is asked for the first time
+    after that."""
+    a, b, _ = machines
+    app, kept = a.app()
+    key, secret = new_key(a, app)
+    both_have(a, b, app)
+    name = name_of(b)
+    token = a.ctl("encrypt", "--app", app, data=b"value").stdout
+    with stopped(b.child("e3-helper")):
+        told = json.loads(a.ctl("key", "revoke", app, key, "--json", code=4).stdout)
+        assert told["revoked"] and not told["confirmed"] and told["unconfirmed"] == [name]
+        assert a.redis.cli("EXISTS", f"relay:engine:{name}") == "0"
+        r = a.ctl("key", "revoke", app, key, "--timeout", "1", code=4)
+        assert name.encode() in r.stderr and b"HDEL relay:engines:last" in r.stderr
+        r = a.ctl("app", "rotate", app, "--curve", "r1", "--timeout", "1", "--json", code=4)
+        told = json.loads(r.stdout)
+        assert told["state"] == "opens" and told["unconfirmed"] == [name]
+        assert opened(b, secret, token) == "value", "it cannot know"
+        # Who knows that it is gone for good says so.
+        assert a.redis.cli("HDEL", "relay:engines:last", name) == "1"
+        a.ctl("key", "revoke", app, key, code=3)
+    until("it is refused there too", lambda: opened(b, secret, token) is None)
+    assert opened(b, kept, token) == "value"
+    until("it is known again", lambda: a.redis.cli("HEXISTS", "relay:engines:last", name) == "1")
+    a.ctl("app", "activate", app, *told["pairs"])
+
+
+def test_who_takes_its_leave_is_not_waited_for_and_who_dies_is(machines):
+    a, b, _ = machines
+    app, _ = a.app()
+    both_have(a, b, app)
+    name, keys = name_of(b), [new_key(a, app)[0] for _ in range(3)]
+    both_have(a, b, app)
+    b.relayd.end(signal.SIGTERM)
+    assert a.redis.cli("HGET", "relay:engines:last", name).startswith("left ")
+    a.ctl("key", "revoke", app, keys[0])
+    b.start()
+    until("it is announced", lambda: name in a.redis.cli("SMEMBERS", "relay:engines"))
+    both_have(a, b, app)
+    pids = [b.relayd.pid, *b.pids().values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    b.relayd.wait()
+    until("its announcement is over",
+          lambda: name not in a.redis.cli("SMEMBERS", "relay:engines"))
+    r = a.ctl("key", "revoke", app, keys[1], "--timeout", "1", code=4)
+    assert name.encode() in r.stderr
+    b.start()
+    a.ctl("key", "revoke", app, keys[2])
+    a.ctl("key", "revoke", app, keys[1], code=3)
+
+
 def race(words, *stacks):
     """The same words on all of them at one moment."""
     gate = threading.Barrier(len(stacks))
@@ -256,6 +338,50 @@ def test_rotation_here_under_load_on_both_fails_no_request(machines, make_origin
         assert opened(stack, key, tokens[-1].encode()) == CARD
 
 
+def pair_states(stack, app):
+    listed = json.loads(stack.ctl("app", "pairs", app, "--json").stdout)
+    return {p["pair"]: p["state"] for p in listed if p["curve"] == "r1"}
+
+
+def test_no_pair_is_destroyed_while_a_machine_may_seal_with_it(machines):
+    a, b, wire = machines
+    app, key = a.app()
+    name = name_of(b)
+    first, = pair_states(a, app)
+    second, = json.loads(a.ctl("app", "rotate", app, "--curve", "r1", "--json").stdout)["pairs"]
+    a.ctl("app", "activate", app, first)
+    both_have(a, b, app)
+    a.ctl("key", "list", app)
+    until("it said so", lambda: len(set(a.redis.cli("HVALS", f"relay:applied:{app}").split("\n")))
+          == 1)
+    with b.logs_more("redis down"):
+        wire.cut()
+    a.ctl("app", "activate", app, second)       # both open it
+    r = a.ctl("app", "retire", app, first, "--timeout", "1", "--json", code=4)
+    told = json.loads(r.stdout)
+    assert told["state"] == "retired" and told["unconfirmed"] == [name] and not told["confirmed"]
+    assert name.encode() in r.stderr
+    r = a.ctl("app", "retire", app, first, "--timeout", "1", code=4)
+    assert b"retired already" in r.stderr and name.encode() in r.stderr
+    for _ in range(2):
+        r = a.ctl("app", "destroy", app, first, "--yes", "--timeout", "1", code=4)
+        assert name.encode() in r.stderr and b"nothing was destroyed" in r.stderr
+    assert pair_states(a, app) == {first: "retired", second: "seals"}
+    assert pair_states(b, app)[first] == "seals"
+    token = b.ctl("encrypt", "--app", app, data=b"sealed there").stdout
+    wire.mend()
+    until("it has heard of it",
+          lambda: a.ctl("app", "retire", app, first, code=None).returncode == 3)
+    assert pair_states(b, app) == {first: "retired", second: "seals"}
+    assert opened(a, key, token) is None
+    a.ctl("app", "activate", app, first)
+    assert opened(a, key, token) == "sealed there", "it was lost"
+    a.ctl("app", "retire", app, first)
+    a.ctl("app", "destroy", app, first, "--yes")
+    both_have(a, b, app)
+    assert pair_states(b, app) == {second: "seals"}
+
+
 def judge(link, app, token):
     place = {"kind": "relay", "address": "192.0.2.1"}
     (status, _, _), = link.call("Decrypt", {"app": app, "place": place, "tokens": [[token]]})
@@ -277,3 +403,43 @@ def test_a_role_put_here_binds_there(machines):
         b.ctl("role", "rm", app, "pay")
         until("it binds no more", lambda: judge(at_a, app, token) == OK, REVOKED_S)
         assert judge(at_b, app, token) == OK
+
+
+# ---- the root key -------------------------------------------------------------------------
+
+def test_the_root_key_moves_when_every_engine_knows_the_next_one(machines):
+    a, b, _ = machines
+    app, key = a.app()
+    both_have(a, b, app)
+    with rpc_client.connect(a) as link:
+        (_, token), = link.call("Encrypt", rpc_client.encrypt(app, [(0, b"value")]))
+    before = {m: (m.dir / "root.key").read_bytes() for m in (a, b)}
+    until("they know of each other",
+          lambda: all(len(m.status()["helper"]["engines"]) == 2 for m in (a, b)))
+    pid, records = a.child("e3d"), (a.dir / f"e3/{app}.rec").read_bytes()
+    r = a.ctl("root", "rotate", code=4)
+    assert f"not known to: {name_of(b)}." in r.stderr.decode()
+    assert not (a.dir / "root.key.next").exists() and a.child("e3d") == pid
+    given = a.dir / "given"
+    given.write_bytes(b"new key of 32 bytes: test only. ")
+    given.chmod(0o400)
+    a.ctl("root", "rotate", "--key", given, "--prepare")
+    r = a.ctl("root", "rotate", code=4)
+    assert f"not known to: {name_of(b)}." in r.stderr.decode()
+    # A new app is under the next key at once: that says nothing of b.
+    early = json.loads(a.ctl("app", "create", "early", "--json").stdout)["app"]
+    r = a.ctl("root", "rotate", code=4)
+    assert f"not known to: {name_of(b)}." in r.stderr.decode()
+    assert (a.dir / f"e3/{app}.rec").read_bytes() == records
+    assert all((m.dir / "root.key").read_bytes() == before[m] for m in (a, b))
+
+    b.ctl("root", "rotate", "--key", given, "--prepare")
+    a.ctl("root", "rotate")             # what b said a moment ago is waited for
+    late = json.loads(b.ctl("app", "create", "late", "--json").stdout)["app"]
+    b.ctl("root", "rotate")
+    for m in (a, b):
+        assert (m.dir / "root.key").read_bytes() == given.read_bytes()
+        assert opened(m, key, token) == "value"
+    both_have(a, b, app)
+    both_have(a, b, early)
+    both_have(a, b, late)

@@ -57,6 +57,15 @@ test_ready(void **state)
 		{ DOC(CHILD("worker1", "worker", "ready") ","
 		    CHILD("e3-helper", "helper", "ready"), HELPER), RC_OK,
 		    NULL },
+		{ DOC(CHILD("e3-helper", "helper", "ready"),
+		    ",\"helper\":{\"ready\":false,\"engine\":\"up\"}"), RC_AGAIN,
+		    "the engine is not ready" },
+		{ DOC(CHILD("e3-helper", "helper", "ready"),
+		    ",\"helper\":{\"ready\":false,\"engine\":\"silent\"}"),
+		    RC_AGAIN, "the engine does not answer" },
+		{ DOC(CHILD("e3-helper", "helper", "ready"),
+		    ",\"helper\":{\"ready\":false,\"engine\":\"down\"}"),
+		    RC_AGAIN, "the engine does not answer" },
 		/* an engine-only host */
 		{ DOC(CHILD("e3-helper", "helper", "ready"), HELPER), RC_OK,
 		    NULL },

@@ -47,8 +47,8 @@ static void
 test_text_there_and_back(void **state)
 {
 	struct announcement a = { .name = "e3@h", .address = "10.0.0.1:7000",
-	    .draining = true, .has_checksum = true, .checksum = { 1, 2 },
-	    .apps = UINT64_MAX, .keys_epoch = 9 }, b;
+	    .draining = true, .resealing = true, .has_checksum = true,
+	    .checksum = { 1, 2 }, .apps = UINT64_MAX, .keys_epoch = 9 }, b;
 	struct buffer text;
 	struct span s;
 

@@ -470,6 +470,78 @@ test_take_goes_up_only_and_keeps_what_it_replaces(void **state)
 	record_store_free(&s);
 }
 
+static uint64_t
+base_after_restart(void)
+{
+	struct record_store *s = open_store();
+	uint64_t base = record_store_find(s, APP)->base;
+
+	record_store_free(&s);
+	return (base);
+}
+
+/* What ours was made from stays known until Redis has ours. */
+static void
+test_base(void **state)
+{
+	struct record_store *s = open_store();
+	struct record_entry *e;
+
+	(void)state;
+	assert_int_equal(put(s, APP, 1), RC_OK);
+	e = record_store_find(s, APP);
+	assert_int_equal(e->base, 0);
+	assert_int_equal(take(s, APP, 5), RC_OK);
+	assert_int_equal(e->base, 0);
+	assert_int_equal(put(s, APP, 6), RC_OK);
+	assert_int_equal(put(s, APP, 7), RC_OK);
+	assert_int_equal(e->base, 5);
+	assert_int_equal(base_after_restart(), 5);
+	assert_false(record_is_apart(e, 5));
+	assert_true(record_is_apart(e, 6));
+	assert_true(record_is_apart(e, 8));
+	/* Another machine's is not taken over it. */
+	assert_int_equal(take(s, APP, 8), RC_CONFLICT);
+	assert_int_equal(version_after_restart(APP), 7);
+	/* The copies arrive, one after the other. */
+	assert_int_equal(record_store_copied(s, APP, 6), RC_OK);
+	assert_int_equal(e->base, 6);
+	assert_int_equal(record_store_copied(s, APP, 5), RC_OK);
+	assert_int_equal(base_after_restart(), 6);
+	assert_int_equal(record_store_copied(s, APP, 7), RC_OK);
+	assert_int_equal(e->base, 0);
+	assert_int_equal(base_after_restart(), 0);
+	assert_int_equal(count_files(".base"), 0);
+	assert_int_equal(take(s, APP, 8), RC_OK);
+	/* One that was undone stands where its base was. */
+	assert_int_equal(put(s, APP, 9), RC_OK);
+	assert_int_equal(record_store_undo(s, APP), RC_OK);
+	assert_false(record_is_apart(record_store_find(s, APP), 9));
+	assert_int_equal(take(s, APP, 9), RC_OK);
+	assert_int_equal(record_store_find(s, APP)->base, 0);
+	record_store_free(&s);
+}
+
+/* Then nothing that Redis has beyond the first version is believed to be ours. */
+static void
+test_a_base_that_cannot_be_read(void **state)
+{
+	struct record_store *s = open_store();
+
+	(void)state;
+	assert_int_equal(put(s, APP, 1), RC_OK);
+	assert_int_equal(put(s, APP, 2), RC_OK);
+	assert_int_equal(put(s, APP, 3), RC_OK);
+	record_store_free(&s);
+	assert_int_equal(file_write_atomic(file(APP ".base"), "x", 1, 0600),
+	    RC_OK);
+	s = open_store();
+	assert_true(record_is_apart(record_store_find(s, APP), 2));
+	assert_false(record_is_apart(record_store_find(s, APP), 1));
+	assert_int_equal(take(s, APP, 4), RC_CONFLICT);
+	record_store_free(&s);
+}
+
 /* A child writes version after version and says so down a pipe; it is killed
  * in the middle.  What it said must be on disk, and one more at most. */
 static void
@@ -574,6 +646,8 @@ main(void)
 		TEST(test_a_changed_file_is_not_handed_out),
 		TEST(test_undo_brings_the_version_before_back),
 		TEST(test_take_goes_up_only_and_keeps_what_it_replaces),
+		TEST(test_base),
+		TEST(test_a_base_that_cannot_be_read),
 		TEST(test_kill_at_any_step_loses_nothing_acknowledged),
 		TEST(test_a_folder_that_cannot_be_used),
 	};

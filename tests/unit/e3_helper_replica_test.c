@@ -51,17 +51,30 @@ test_judge(void **state)
 		char			fill;
 		bool			damaged, refused;
 		enum replica_verdict	want;
+		uint64_t		base;
 	} table[] = {
-		{ 5, 'x', false, false, REPLICA_SAME },
-		{ 5, 'y', false, false, REPLICA_FORK },
-		{ 4, 'x', false, false, REPLICA_LOWER },
-		{ 6, 'x', false, false, REPLICA_HIGHER },
-		{ 256, 'x', false, false, REPLICA_HIGHER },
-		{ UINT64_MAX, 'x', false, false, REPLICA_HIGHER },
-		{ 4, 'x', true, false, REPLICA_HIGHER },
-		{ 4, 'x', false, true, REPLICA_HIGHER },
-		{ 5, 'y', false, true, REPLICA_HIGHER },
-		{ 5, 'x', false, true, REPLICA_SAME },
+		{ 5, 'x', false, false, REPLICA_SAME, 0 },
+		{ 5, 'y', false, false, REPLICA_FORK, 0 },
+		{ 4, 'x', false, false, REPLICA_LOWER, 0 },
+		{ 6, 'x', false, false, REPLICA_HIGHER, 0 },
+		{ 256, 'x', false, false, REPLICA_HIGHER, 0 },
+		{ UINT64_MAX, 'x', false, false, REPLICA_HIGHER, 0 },
+		{ 4, 'x', true, false, REPLICA_HIGHER, 0 },
+		{ 4, 'x', false, true, REPLICA_HIGHER, 0 },
+		{ 5, 'y', false, true, REPLICA_HIGHER, 0 },
+		{ 5, 'x', false, true, REPLICA_SAME, 0 },
+		/* ours was made from 3, and Redis does not have it */
+		{ 5, 'x', false, false, REPLICA_SAME, 3 },
+		{ 2, 'x', false, false, REPLICA_LOWER, 3 },
+		{ 3, 'x', false, false, REPLICA_LOWER, 3 },
+		{ 4, 'x', false, false, REPLICA_FORK, 3 },
+		{ 5, 'y', false, false, REPLICA_FORK, 3 },
+		{ 6, 'x', false, false, REPLICA_FORK, 3 },
+		{ 6, 'x', true, false, REPLICA_HIGHER, 3 },
+		{ 6, 'x', false, true, REPLICA_HIGHER, 3 },
+		/* a change that was undone */
+		{ 6, 'x', false, false, REPLICA_HIGHER, 5 },
+		{ 4, 'x', false, false, REPLICA_LOWER, 5 },
 	};
 	struct buffer ours, theirs;
 	struct record_entry e;
@@ -72,6 +85,7 @@ test_judge(void **state)
 		e = entry_of(&ours, 5);
 		e.damaged = table[i].damaged;
 		e.refused = table[i].refused;
+		e.base = table[i].base;
 		make_record(&theirs, APP, table[i].version, table[i].fill);
 		assert_int_equal(replica_judge(&e, APP, (struct span){
 		    buffer_data(&theirs), buffer_len(&theirs) }),

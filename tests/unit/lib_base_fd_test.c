@@ -183,6 +183,35 @@ test_create(void **state)
 }
 
 static void
+test_private(void **state)
+{
+	static const struct {
+		unsigned	has, may;
+		const char	*why;	/* NULL: good */
+	} table[] = {
+		{ 0400, 0600, NULL }, { 0600, 0600, NULL },
+		{ 0700, 0600, NULL }, { 0640, 0640, NULL },
+		{ 0440, 0640, NULL },
+		{ 0640, 0600, "others may read it (mode 640): chmod 600" },
+		{ 0604, 0600, "others may read it (mode 604): chmod 600" },
+		{ 0644, 0640, "others may read it (mode 644): chmod 640" },
+		{ 0660, 0640, "others may change it (mode 660): chmod 640" },
+		{ 0601, 0600, "others may change it (mode 601): chmod 600" },
+	};
+	struct stat st = { 0 };
+	char why[96];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		st.st_mode = S_IFREG | table[i].has;
+		assert_int_equal(file_private(&st, table[i].may, why,
+		    sizeof(why)), table[i].why == NULL ? RC_OK : RC_DENIED);
+		if (table[i].why != NULL)
+			assert_string_equal(why, table[i].why);
+	}
+}
+
+static void
 test_memory(void **state)
 {
 	struct buffer b;
@@ -216,6 +245,7 @@ main(void)
 		cmocka_unit_test(test_write_atomic),
 		cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_private),
 		cmocka_unit_test(test_memory),
 	};
 

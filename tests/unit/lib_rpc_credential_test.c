@@ -226,6 +226,26 @@ test_inspect_comes_back(void **state)
 	assert_int_equal(rpc_inspected_read(reread(b), &got), RC_SYNTAX);
 }
 
+static void
+test_scopes(void **state)
+{
+	static const struct {
+		const char	*text;
+		bool		want;
+	} table[] = {
+		{ "relay", true }, { "api:decrypt", true }, { "a-b_0", true },
+		{ "12345678901234567890123456789012", true },
+		{ "123456789012345678901234567890123", false },
+		{ "", false }, { "Relay", false }, { "no space", false },
+		{ "a.b", false }, { "a\n", false }, { "\xc3\xa9", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		assert_int_equal(rpc_scope_valid(span_of(table[i].text)),
+		    table[i].want);
+}
+
 int
 main(void)
 {
@@ -240,6 +260,7 @@ main(void)
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inspect_comes_back, setup,
 		    teardown),
+		cmocka_unit_test(test_scopes),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -68,8 +68,9 @@ on_input(void *arg)
 		in = net_stream_input(e->stream);
 		if (rpc_frame_next(buffer_data(in), buffer_len(in),
 		    RPC_FRAME_BYTES_MAX, &payload, &used) != RC_OK) {
-			net_stream_set_input_high(e->stream,
-			    used > 65536 ? used : 65536);
+			if (!e->sips)
+				net_stream_set_input_high(e->stream,
+				    used > 65536 ? used : 65536);
 			return;
 		}
 		assert_int_equal(rpc_call_frame_read(&f, payload), RC_OK);

@@ -21,6 +21,8 @@ struct engine {
 	struct net_stream	*stream;	/* owned; NULL: nobody connected */
 	int			send_buffer_bytes;	/* of accepted sockets */
 	bool			silent;		/* do not even accept */
+	bool			sips;		/* reads as much as the test
+						   lets its stream take in */
 	bool			accepted;
 	bool			gone;		/* the link closed its side */
 

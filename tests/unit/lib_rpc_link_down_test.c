@@ -1,6 +1,7 @@
 /*
- * lib/rpc/link.c when things go wrong: engines that lie, stall, vanish or are
- * no engines; askers that leave; owners that close from every callback.
+ * lib/rpc/link.c when things go wrong: engines that lie, vanish or are no engines;
+ * askers that leave; owners that close from every callback.  Stalls are in
+ * lib_rpc_link_stall_test.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,6 @@
 #include "test_loop.h"
 
 #define STALL_MS	120
-#define LONG_MS		(3 * STALL_MS)
 
 struct world;
 
@@ -394,76 +394,6 @@ test_the_engine_goes(void **state)
 	world_end(&w);
 }
 
-/* ---- progress ---- */
-
-static void
-test_stalled_engine(void **state)
-{
-	struct world w;
-
-	(void)state;
-	world_begin(&w, STALL_MS);
-	assert_lost(&w, "calls in flight and no progress", RC_UNAVAILABLE);
-}
-
-/* A link that waits for nothing does not stall, and the waiting of a later
- * call counts from that call on. */
-static void
-test_idle_link_stays(void **state)
-{
-	struct world w;
-
-	(void)state;
-	world_begin(&w, STALL_MS);
-	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, false);
-	engine_reply(&w.engine, w.b.id, RPC_STATUS_OK, NULL, false);
-	loop_until(w.engine.loop, &w.b.done);
-	loop_for_ms(w.engine.loop, LONG_MS);
-	assert_false(w.down);
-	call(&w.c, 0);
-	loop_for_ms(w.engine.loop, STALL_MS / 3);
-	assert_false(w.down);
-	engine_reply(&w.engine, w.c.id, RPC_STATUS_OK, NULL, false);
-	loop_until(w.engine.loop, &w.c.done);
-	assert_int_equal(w.c.rc, RC_OK);
-	world_end(&w);
-}
-
-static void
-test_slow_pieces_are_progress(void **state)
-{
-	struct world w;
-
-	(void)state;
-	world_begin(&w, STALL_MS);
-	for (int i = 0; i < 9; i++) {
-		engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, true);
-		loop_for_ms(w.engine.loop, STALL_MS / 3);
-		assert_false(w.down);
-	}
-	engine_reply(&w.engine, w.a.id, RPC_STATUS_OK, NULL, false);
-	loop_until(w.engine.loop, &w.a.done);
-	assert_int_equal(w.a.rc, RC_OK);
-	assert_int_equal(w.a.n, 10);
-	world_end(&w);
-}
-
-/* Nobody waits for a cancelled call, but an engine that never ends it hangs. */
-static void
-test_cancelled_calls_stall_too(void **state)
-{
-	struct world w;
-
-	(void)state;
-	world_begin(&w, STALL_MS);
-	rpc_link_cancel(w.link, w.a.id);
-	rpc_link_cancel(w.link, w.b.id);
-	w.a.done = w.b.done = true;
-	loop_until(w.engine.loop, &w.down);
-	assert_int_equal(w.a.n + w.b.n, 0);
-	world_end(&w);
-}
-
 /* ---- cancel and deadlines ---- */
 
 static void
@@ -697,10 +627,6 @@ main(void)
 		cmocka_unit_test(test_second_answer),
 		cmocka_unit_test(test_broken_replies),
 		cmocka_unit_test(test_the_engine_goes),
-		cmocka_unit_test(test_stalled_engine),
-		cmocka_unit_test(test_idle_link_stays),
-		cmocka_unit_test(test_slow_pieces_are_progress),
-		cmocka_unit_test(test_cancelled_calls_stall_too),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_answer_before_the_deadline),

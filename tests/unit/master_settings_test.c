@@ -174,6 +174,33 @@ test_files_that_are_not_there(void **state)
 }
 
 static void
+test_private_link_keys(void **state)
+{
+	static const char *const names[] = { "link/worker.key",
+	    "link/feed.key", "link/engine.key", "link/helper.key" };
+	struct settings *s;
+	char message[192];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(message, sizeof(message), "%s: others may read "
+		    "it (mode 644): chmod 600", path_of(names[i]));
+		assert_int_equal(chmod(path_of(names[i]), 0644), 0);
+		read_bad(message);
+		assert_int_equal(chmod(path_of(names[i]), 0620), 0);
+		read_bad("others may change it (mode 620): chmod 600");
+		assert_int_equal(chmod(path_of(names[i]), 0400), 0);
+	}
+	s = read_good();
+	settings_unref(&s);
+	if (geteuid() != 0)
+		return;			/* only root can give a file away */
+	assert_int_equal(chown(path_of("link/engine.key"), 4711, -1), 0);
+	read_bad("link/engine.key: belongs to user 4711, who may read it: "
+	    "chown it to root");
+}
+
+static void
 test_the_root_key_is_exactly_so(void **state)
 {
 	(void)state;
@@ -270,6 +297,7 @@ main(void)
 		T(test_an_engines_host_needs_no_worker_files),
 		T(test_no_engine_here),
 		T(test_files_that_are_not_there),
+		T(test_private_link_keys),
 		T(test_the_root_key_is_exactly_so),
 		T(test_a_credential),
 		T(test_who_has_something_new),
