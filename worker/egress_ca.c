@@ -21,6 +21,7 @@
 #include "lib/base/object.h"
 #include "lib/base/timer.h"
 
+#define SKEW_AGAIN_MS	5000	/* an engine is believed so long against our clock */
 #define PEM_BEGIN	"-----BEGIN CERTIFICATE-----"
 #define PEM_END		"-----END CERTIFICATE-----"
 
@@ -101,7 +102,7 @@ on_piece(void *arg, const struct rpc_value *body, bool more)
 {
 	struct span anchors, sum = { NULL, 0 };
 	struct egress_ca *ca = arg;
-	uint64_t changes_ms = 0;
+	uint64_t changes_ms = 0, now_ms = clock_wall_ms();
 
 	if (more || !rpc_unpack(body, RPC_WANT_BYTES("anchors", &anchors),
 	    RPC_MAY_BYTES("issuers_sha256", &sum),
@@ -109,6 +110,9 @@ on_piece(void *arg, const struct rpc_value *body, bool more)
 	    (sum.len != 0 && sum.len != sizeof(ca->sum)))
 		return (RC_SYNTAX);
 	buffer_clear(&ca->anchors);
+	/* Not yet, says who signs: then our clock is ahead. */
+	if (changes_ms != 0 && changes_ms <= now_ms)
+		changes_ms = now_ms + SKEW_AGAIN_MS;
 	ca->changes_ms = changes_ms;
 	if ((ca->signs = sum.len != 0))
 		memcpy(ca->sum, sum.p, sizeof(ca->sum));

@@ -256,7 +256,8 @@ on_poll(void *arg)
 		return;
 	}
 	client = replica_client(c->all->replica);
-	if (client != NULL) {
+	/* Before all is compared it is not known whether ours is a fork. */
+	if (client != NULL && replica_is_compared(c->all->replica)) {
 		hint(c, client, now);
 		c->asking = ask(c, client);
 	}

@@ -20,7 +20,8 @@
 #include "lib/base/log.h"
 #include "lib/base/object.h"
 
-#define BASE_BYTES_MAX	32
+#define BASE_BYTES_MAX	128
+#define BASE_SUM_CHARS	64	/* SHA-256 */
 #define RECORDS_MAX	1000000	/* an entry is 120 bytes: 120 MB, far beyond use */
 
 void
@@ -159,27 +160,43 @@ read_file(const struct record_store *s, const char *app, struct buffer *out,
 	return (RC_OK);
 }
 
-/* Of a file that cannot be read nothing is known, and so version 1 is: what
- * Redis has beyond that is not taken for what ours was made from. */
-static uint64_t
-read_base(const struct record_store *s, const char *app)
+/* Of a file that cannot be read nothing is known: then ours was made from some
+ * version 1 that is none of Redis'. */
+static void
+read_base(const struct record_store *s, struct record_entry *e)
 {
-	uint64_t base = 1;
+	struct span version = { NULL, 0 }, sum = { NULL, 0 };
 	struct buffer b;
 	char path[PATH_MAX];
+	const char *space;
 	enum rc rc;
 
-	if (record_store_path_of(s, app, BASE_SUFFIX, path) != RC_OK)
-		return (base);
+	e->base = 1;
+	e->base_apart = false;
+	memset(e->base_sha256, 0, sizeof(e->base_sha256));
+	if (record_store_path_of(s, e->app, BASE_SUFFIX, path) != RC_OK)
+		return;
 	buffer_init(&b, BASE_BYTES_MAX, false);
 	rc = file_read(path, &b);
+	space = rc != RC_OK || buffer_len(&b) == 0 ? NULL :
+	    memchr(buffer_data(&b), ' ', buffer_len(&b));
+	if (space != NULL) {
+		version = (struct span){ buffer_data(&b),
+		    (size_t)(space - buffer_data(&b)) };
+		sum = (struct span){ space + 1, buffer_len(&b) - version.len - 1 };
+		e->base_apart = sum.len == BASE_SUM_CHARS + sizeof(BASE_APART) - 1 &&
+		    memcmp(sum.p + BASE_SUM_CHARS, BASE_APART,
+		    sizeof(BASE_APART) - 1) == 0;
+		if (e->base_apart)
+			sum.len = BASE_SUM_CHARS;
+	}
 	if (rc == RC_NOTFOUND)
-		base = 0;
-	else if (rc != RC_OK || string_u64((struct span){ buffer_data(&b),
-	    buffer_len(&b) }, &base) != RC_OK || base == 0)
-		base = 1;
+		e->base = 0;
+	else if (space == NULL || string_u64(version, &e->base) != RC_OK ||
+	    e->base == 0 || hex_decode(sum, e->base_sha256,
+	    sizeof(e->base_sha256)) != RC_OK)
+		e->base = 1;
 	buffer_fini(&b);
-	return (base);
 }
 
 /* Make the entry say what the disk has.  What others know of it stays only
@@ -212,7 +229,7 @@ record_store_refresh(struct record_store *s, const char *app)
 		e->refused = e->replicated = e->asked = false;
 	}
 	e->damaged = false;
-	e->base = read_base(s, app);
+	read_base(s, e);
 	e->version = head.version;
 	e->bytes = buffer_len(&b);
 	memcpy(e->sha256, sha256, sizeof(sha256));

@@ -33,9 +33,11 @@ struct record_entry {
 					   link; 0: none */
 	bool		refused;	/* the engine could not open it */
 	bool		replicated;	/* Redis holds these very bytes */
-	uint64_t	base;		/* ours was made from this version, which
-					   Redis had, and Redis is not known to
-					   have ours; 0: there is none.  On disk */
+	uint64_t	base;		/* ours was made from this version, and
+					   Redis is not known to have ours; 0:
+					   there is none.  On disk, as is... */
+	uint8_t		base_sha256[32];	/* that version, and... */
+	bool		base_apart;	/* Redis went another way from there */
 	uint64_t	applied;	/* version that relay:applied tells of us;
 					   0: none, or to be told again */
 	uint8_t		applied_sha256[APPLIED_SHA256_BYTES];	/* likewise */
@@ -87,15 +89,30 @@ enum rc record_store_undo(struct record_store *, const char *app) must_check;
  * A record of Redis that the engine has opened: replaces nothing (absent), a
  * lower version, or one that is damaged or refused.  What it replaces is kept
  * as <app>.<version>.<random>.old unless Redis is known to have had it.
- * Results as above; RC_CONFLICT: the disk has as much or more, or ours was
- * changed apart from it.
+ * Results as above; RC_CONFLICT: the disk has as much or more.
  */
 enum rc record_store_take(struct record_store *, struct span record)
     must_check;
 
-/* Ours and this version of Redis were made without knowledge of each other, so
- * that one has what the other lacks. */
-bool record_is_apart(const struct record_entry *, uint64_t theirs);
+/* How ours and another record of the app, of this version, came about. */
+enum record_kin {
+	RECORD_KIN,		/* one was made from the other, as far as we know */
+	RECORD_KIN_UNSURE,	/* perhaps apart; perhaps a copy of ours whose
+				   confirmation was lost, or made from one */
+	RECORD_KIN_APART	/* each has what the other lacks */
+};
+enum record_kin record_kin_of(const struct record_entry *, uint64_t version,
+    const uint8_t sha256[32]);
+
+/* Redis holds one that is RECORD_KIN_APART.  Stays so until it holds ours, or
+ * theirs is taken.  RC_OK, RC_IO. */
+enum rc record_store_note_apart(struct record_store *, const char *app)
+    must_check;
+
+/* A record that Redis has, and ours is going to replace there, stays as
+ * <app>.<version>.<random>.old.  RC_OK, RC_IO. */
+enum rc record_store_keep_theirs(struct record_store *, const char *app,
+    uint64_t version, struct span record) must_check;
 
 /* Redis holds this version, which was ours: what we make next is made from it.
  * RC_OK, RC_IO. */

@@ -11,7 +11,8 @@
 
 #define RECORD_SUFFIX	".rec"
 #define PREVIOUS_SUFFIX	".prev"
-#define BASE_SUFFIX	".base"	/* a version: see record_entry */
+#define BASE_SUFFIX	".base"	/* VERSION SHA256[ apart]: see record_entry */
+#define BASE_APART	" apart"
 #define TMP_SUFFIX	".tmp"
 
 struct record_store {

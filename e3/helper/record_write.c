@@ -26,9 +26,9 @@
  *   8 the copy to Redis                 repeated at each start and reconnect
  *                                       until Redis has it.
  *
- * Before 2 the version that Redis has, as far as we know, is noted in <app>.base,
- * unless an earlier change waits for its copy: what Redis has beyond that was
- * made without knowledge of ours, and neither may replace the other.
+ * Before 2 the record that Redis has, as far as we know, is noted in <app>.base,
+ * unless an earlier change waits for its copy: by that it is seen when another
+ * machine went on from there without knowledge of ours.
  *
  * Before 3 the file of version n gets a second name, <app>.prev.  If the engine
  * says in 6 that n+1 is not its work (only a foreign or broken relayctl sends
@@ -138,19 +138,47 @@ keep_previous(const struct record_store *s, const char *app)
 
 /* ---- what it was made from --------------------------------------------------- */
 
+/* What the entry is now, if there is none.  Without fsync: who loses it with the
+ * power knows less of where ours came from, as before. */
 static enum rc
-write_base(struct record_store *s, struct record_entry *e, uint64_t version)
+write_base(struct record_store *s, struct record_entry *e, bool apart)
 {
-	char path[PATH_MAX], text[24];
-	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)version);
+	uint64_t base = e->base != 0 ? e->base : e->version;
+	const uint8_t *sha256 = e->base != 0 ? e->base_sha256 : e->sha256;
+	char path[PATH_MAX], sum[2 * sizeof(e->sha256) + 1], text[128];
 	enum rc rc;
+	int n;
 
+	hex_encode(sha256, sizeof(e->sha256), sum);
+	n = snprintf(text, sizeof(text), "%llu %s%s", (unsigned long long)base,
+	    sum, apart ? BASE_APART : "");
 	rc = record_store_path_of(s, e->app, BASE_SUFFIX, path);
 	if (rc == RC_OK)
-		rc = file_write_atomic(path, text, (size_t)n, RECORD_MODE);
-	if (rc == RC_OK)
-		e->base = version;
-	return (rc);
+		rc = file_replace(path, text, (size_t)n, RECORD_MODE);
+	if (rc != RC_OK)
+		return (rc);
+	memmove(e->base_sha256, sha256, sizeof(e->base_sha256));
+	e->base = base;
+	e->base_apart = apart;
+	return (RC_OK);
+}
+
+enum rc
+record_store_note_apart(struct record_store *s, const char *app)
+{
+	struct record_entry *e;
+	enum rc rc;
+
+	obj_check(s, RECORD_STORE_MAGIC);
+	if (record_store_lock(s, F_WRLCK) != RC_OK)
+		return (RC_IO);
+	rc = record_store_refresh(s, app);
+	if (rc == RC_OK && (e = record_store_find(s, app)) != NULL &&
+	    !e->base_apart)
+		rc = write_base(s, e, true);
+	if (record_store_lock(s, F_UNLCK) != RC_OK)
+		return (RC_IO);
+	return (rc == RC_OK ? RC_OK : RC_IO);
 }
 
 static enum rc
@@ -165,8 +193,6 @@ sync_folder(const struct record_store *s)
 	return (r < 0 ? RC_IO : RC_OK);
 }
 
-/* For good: one that comes back with the power would make what others did
- * meanwhile look like a fork. */
 static enum rc
 remove_base(struct record_store *s, struct record_entry *e)
 {
@@ -175,15 +201,26 @@ remove_base(struct record_store *s, struct record_entry *e)
 	if (record_store_path_of(s, e->app, BASE_SUFFIX, path) != RC_OK ||
 	    (unlink(path) < 0 && errno != ENOENT))
 		return (RC_IO);
-	crash_point("base.removed");
 	e->base = 0;
-	return (sync_folder(s));
+	e->base_apart = false;
+	return (RC_OK);
 }
 
-bool
-record_is_apart(const struct record_entry *e, uint64_t theirs)
+enum record_kin
+record_kin_of(const struct record_entry *e, uint64_t version,
+    const uint8_t sha256[32])
 {
-	return (e->base != 0 && e->base < e->version && theirs > e->base);
+	const uint8_t *ours = version == e->version ? e->sha256 :
+	    e->base != 0 && version == e->base ? e->base_sha256 : NULL;
+
+	if (e->base_apart)
+		return (memcmp(e->sha256, sha256, 32) == 0 ? RECORD_KIN :
+		    RECORD_KIN_APART);
+	if (ours != NULL)
+		return (memcmp(ours, sha256, 32) == 0 ? RECORD_KIN :
+		    RECORD_KIN_APART);
+	return (e->base != 0 && e->base < e->version && version > e->base ?
+	    RECORD_KIN_UNSURE : RECORD_KIN);
 }
 
 static enum rc
@@ -192,10 +229,10 @@ copied_locked(struct record_store *s, const char *app, uint64_t version)
 	struct record_entry *e;
 
 	if (record_store_refresh(s, app) != RC_OK ||
-	    (e = record_store_find(s, app)) == NULL || e->base == 0)
+	    (e = record_store_find(s, app)) == NULL || e->base == 0 ||
+	    version < e->version)
 		return (RC_OK);
-	return (version >= e->version ? remove_base(s, e) :
-	    version > e->base ? write_base(s, e, version) : RC_OK);
+	return (remove_base(s, e));
 }
 
 enum rc
@@ -231,7 +268,7 @@ put_locked(struct record_store *s, const struct rpc_record_head *head,
 		return (RC_CONFLICT);
 	e = record_store_find(s, head->app);
 	if (version != 0 && e->base == 0 &&
-	    (rc = write_base(s, e, version)) != RC_OK)
+	    (rc = write_base(s, e, false)) != RC_OK)
 		return (rc);
 	if (version != 0 && (rc = keep_previous(s, head->app)) != RC_OK)
 		return (rc);
@@ -263,6 +300,26 @@ keep_old(const struct record_store *s, const struct record_entry *e)
 		return (RC_IO);
 	log_warn("record of redis replaces ours app=%s version=%llu kept=%s",
 	    e->app, (unsigned long long)e->version, strrchr(to, '/') + 1);
+	return (RC_OK);
+}
+
+enum rc
+record_store_keep_theirs(struct record_store *s, const char *app,
+    uint64_t version, struct span record)
+{
+	struct record_entry theirs = { .version = version };
+	char path[PATH_MAX];
+	enum rc rc;
+
+	obj_check(s, RECORD_STORE_MAGIC);
+	if (!span_copy(span_of(app), theirs.app, sizeof(theirs.app)) ||
+	    aside_path(s, &theirs, "old", path) != RC_OK ||
+	    (rc = file_write_atomic(path, record.p, record.len,
+	    RECORD_MODE)) != RC_OK)
+		return (RC_IO);
+	log_error("record of redis may have been made apart from ours app=%s "
+	    "version=%llu kept=%s", app, (unsigned long long)version,
+	    strrchr(path, '/') + 1);
 	return (RC_OK);
 }
 
@@ -320,8 +377,7 @@ take_locked(struct record_store *s, const struct rpc_record_head *head,
 		return (rc);
 	e = record_store_find(s, head->app);
 	broken = e != NULL && (rc == RC_CORRUPT || e->damaged || e->refused);
-	if (e != NULL && !broken && (head->version <= version ||
-	    record_is_apart(e, head->version)))
+	if (e != NULL && !broken && head->version <= version)
 		return (RC_CONFLICT);
 	/* What Redis has not been seen to hold is kept for good.  What it has may
 	 * be replaced by one made without knowledge of it, beyond a fork: then
@@ -334,7 +390,6 @@ take_locked(struct record_store *s, const struct rpc_record_head *head,
 		rc = RC_OK;
 	if (rc == RC_OK)
 		rc = write_record(s, head, record);
-	/* One that stays is older than any that can follow. */
 	if (rc == RC_OK && copied_locked(s, head->app, head->version) != RC_OK)
 		log_warn("record base not removed app=%s", head->app);
 	return (rc);

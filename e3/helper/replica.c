@@ -6,18 +6,16 @@
  *   up -> subscribe -> scan (HSCAN) -> [ pull higher ones | push missing ones ]
  *                        ^------------ a minute, or the link was lost ---+
  *
- * A push is one EVAL, atomic in Redis: higher versions only, and only over what
- * ours was made from.  Pulls are in replica_pull.c; hints, which begin pulls at
- * once, in replica_follow.c.
+ * A push is one EVAL, atomic in Redis: higher versions only.  Pulls are in
+ * replica_pull.c; hints, which begin pulls at once, in replica_follow.c.
  *
- * Two machines that changed one app while Redis was away, to one version or to
- * different ones, or a higher one that our engine cannot open: that is a fork,
- * which no rule can heal without losing somebody's key.  Both stay where they
- * are, an error is logged and `forked` counts it.
+ * One version with two contents (two machines changed one app while Redis was
+ * away), now or where ours came from, or a higher one that our engine cannot
+ * open: that is a fork, which no rule can heal without losing somebody's key.
+ * Both stay where they are, an error is logged and `forked` counts it.
  */
 #include "e3/helper/replica_private.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,11 +38,6 @@ const char replica_script[] =
     "end\n"
     "if old == new then return 'same' end\n"
     "if old then\n"
-    "  for i = 1, #ARGV[3] do\n"
-    "    local a, b = at(old, i), ARGV[3]:byte(i)\n"
-    "    if a > b then return 'fork' end\n"
-    "    if a < b then break end\n"
-    "  end\n"
     "  local verdict = 'fork'\n"
     "  for i = 1, 8 do\n"
     "    local a, b = at(old, i), at(new, i)\n"
@@ -77,7 +70,7 @@ replica_judge(const struct record_entry *ours, const char *app,
 	/* One that the engine cannot open is worth no more than none. */
 	if (ours->refused)
 		return (REPLICA_HIGHER);
-	if (record_is_apart(ours, head.version))
+	if (record_kin_of(ours, head.version, sha256) == RECORD_KIN_APART)
 		return (REPLICA_FORK);
 	if (head.version > ours->version)
 		return (REPLICA_HIGHER);
@@ -95,6 +88,32 @@ replica_mark_forked(struct record_entry *e)
 		    "there", e->app, (unsigned long long)e->version);
 	e->forked = true;
 	e->replicated = false;
+}
+
+void
+replica_apart(struct replica *r, struct record_entry *e)
+{
+	replica_mark_forked(e);
+	if (record_store_note_apart(r->store, e->app) != RC_OK)
+		log_error("record base not written app=%s", e->app);
+}
+
+/* Ours will take the place of a record that may have keys which ours lacks. */
+void
+replica_spare(struct replica *r, const struct record_entry *e,
+    struct span theirs)
+{
+	struct rpc_record_head head;
+	uint8_t sha256[32];
+
+	record_sha256(theirs, sha256);
+	if (rpc_record_head_read(theirs, &head) != RC_OK || record_kin_of(e,
+	    head.version, sha256) != RECORD_KIN_UNSURE)
+		return;
+	if (record_store_keep_theirs(r->store, e->app, head.version, theirs) !=
+	    RC_OK)
+		log_error("record of redis not kept app=%s version=%llu", e->app,
+		    (unsigned long long)head.version);
 }
 
 void
@@ -155,13 +174,14 @@ judge_one(struct replica *r, struct span id, struct span record)
 		replica_copied(r, e, e->version);
 		break;
 	case REPLICA_LOWER:
+		replica_spare(r, e, record);
 		e->replicated = e->forked = false;
 		break;
 	case REPLICA_HIGHER:
 		replica_want_pull(r, app);
 		break;
 	case REPLICA_FORK:
-		replica_mark_forked(e);
+		replica_apart(r, e);
 		break;
 	case REPLICA_FOREIGN:
 		if (!r->scanned)
@@ -328,25 +348,12 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 	r->ops->on_change(r->arg);
 }
 
-/* Nothing of one that was not changed: it may go over all that is lower. */
-static size_t
-base_bytes(const struct record_entry *e, char out[sizeof(uint64_t)])
-{
-	uint64_t base = htobe64(e->base);
-
-	if (e->base == 0 || e->base >= e->version)
-		return (0);
-	memcpy(out, &base, sizeof(base));
-	return (sizeof(base));
-}
-
 /* False: Redis took no command; there is no use in trying the next one. */
 static bool
 push_entry(struct replica *r, struct record_entry *e)
 {
-	char base[sizeof(uint64_t)];
 	struct buffer record;
-	struct span argv[7];
+	struct span argv[6];
 	bool usable = true;
 
 	crash_point("push.begun");
@@ -366,9 +373,8 @@ push_entry(struct replica *r, struct record_entry *e)
 	argv[3] = SPAN_LIT(APPS_KEY);
 	argv[4] = span_of(e->app);
 	argv[5] = (struct span){ buffer_data(&record), buffer_len(&record) };
-	argv[6] = (struct span){ base, base_bytes(e, base) };
 	r->pushing = redis_command(r->client, COMMAND_TIMEOUT_MS, on_pushed, r,
-	    7, argv) == RC_OK;
+	    6, argv) == RC_OK;
 	usable = r->pushing;
 out:
 	buffer_fini(&record);
@@ -571,6 +577,13 @@ replica_client(const struct replica *r)
 {
 	obj_check(r, REPLICA_MAGIC);
 	return (r->client);
+}
+
+bool
+replica_is_compared(const struct replica *r)
+{
+	obj_check(r, REPLICA_MAGIC);
+	return (r->client != NULL && r->scanned);
 }
 
 size_t

@@ -9,8 +9,9 @@
  * it lacks is written again, what it has lower is written over, what it has
  * higher is taken once the engine has opened it.  Nothing is ever deleted, on
  * either side.  Two machines that changed an app while they could not see each
- * other have each what the other lacks, whatever the versions: neither record
- * takes the other's place, and an operator decides.
+ * other have each what the other lacks.  Where that is sure neither record takes
+ * the other's place, and an operator decides; where it may be, what is replaced
+ * is kept as a file and told.
  *
  * Who wrote a record says so on the channel relay:updates ("apps <id>"): the
  * helpers of other machines take it at once.  What an engine uses is told in
@@ -53,6 +54,8 @@ void replica_free(struct replica **);
 bool replica_is_up(const struct replica *);
 /* The connection, for what else is said there; NULL while it is down. */
 struct redis_client *replica_client(const struct replica *);
+/* It is up, and all that it holds was compared with ours. */
+bool replica_is_compared(const struct replica *);
 
 /* The engine or the store changed: go on with what waited for that. */
 void replica_kick(struct replica *);
@@ -94,8 +97,7 @@ enum replica_verdict replica_judge(const struct record_entry *ours,
     const char *app, struct span theirs);
 
 /* The compare-and-set that Redis runs: KEYS[1] the hash, ARGV[1] the app,
- * ARGV[2] the record, ARGV[3] the version it was made from (8 bytes, the highest
- * first) or nothing.  Answers ok, same, newer or fork. */
+ * ARGV[2] the record.  Answers ok, same, newer or fork. */
 extern const char replica_script[];
 
 #endif

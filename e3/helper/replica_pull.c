@@ -185,9 +185,13 @@ on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
 	}
 	if (verdict == REPLICA_SAME && e != NULL)
 		replica_copied(r, e, e->version);
+	if (verdict == REPLICA_LOWER && e != NULL && v->type == REDIS_STRING)
+		replica_spare(r, e, v->text);
 	/* The script would not write over it. */
 	apart = verdict == REPLICA_FOREIGN || verdict == REPLICA_FORK;
-	if (apart && e != NULL)
+	if (verdict == REPLICA_FORK && e != NULL)
+		replica_apart(r, e);
+	else if (apart && e != NULL)
 		replica_mark_forked(e);
 	pull_done(r);
 	pull_end(r, apart ? RC_DENIED : RC_OK);

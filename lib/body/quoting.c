@@ -2,7 +2,7 @@
  * body/quoting.c - a quote behind k backslashes belongs to the string around as
  * many strings as k has ones at its end: each string that holds another doubles
  * its backslashes and puts one before its quotes.  Writers that escape a quote
- * as \u0022 are read the same.
+ * as \u0022 and a backslash as \u005c are read the same.
  *
  * What is outside of strings, and most of what is inside, is skipped by memchr
  * and memrchr.
@@ -14,10 +14,13 @@
 
 #include "lib/base/object.h"
 
+#define REFERENCE_DIGITS	8	/* of an XML reference, zeros included */
+
 enum unit {
 	UNIT_OTHER,
 	UNIT_QUOTE,
 	UNIT_UNICODE_QUOTE,	/* u0022 behind a backslash */
+	UNIT_UNICODE_BACKSLASH,	/* u005c */
 	UNIT_BACKSLASH,
 	UNIT_RESET,		/* another field, another text */
 	UNIT_CDATA,		/* <![CDATA[ */
@@ -51,7 +54,8 @@ body_quoting_depth(const struct body_quoting *q)
 	/* The strings of JSON itself are level 0. */
 	unsigned first = q->kind == BODY_QUOTING_JSON ? 1 : 0, n = 0;
 
-	if (q->kind == BODY_QUOTING_XML && q->begun != BEGUN_JSON)
+	if ((q->kind == BODY_QUOTING_XML || q->kind == BODY_QUOTING_HTML) &&
+	    q->begun != BEGUN_JSON)
 		return (0);
 	while ((q->odd >> (first + n) & 1) != 0)
 		n++;
@@ -98,11 +102,40 @@ static const struct spelling percent[] = {
 	{ "%22", UNIT_QUOTE }, { "%5C", UNIT_BACKSLASH }, { NULL, UNIT_OTHER }
 };
 
-static const struct spelling references[] = {
-	{ "&quot;", UNIT_QUOTE }, { "&#34;", UNIT_QUOTE },
-	{ "&#x22;", UNIT_QUOTE }, { "&#92;", UNIT_BACKSLASH },
-	{ "&#x5C;", UNIT_BACKSLASH }, { NULL, UNIT_OTHER }
+static const struct spelling unicode[] = {
+	{ "u0022", UNIT_UNICODE_QUOTE }, { "u005C", UNIT_UNICODE_BACKSLASH },
+	{ NULL, UNIT_OTHER }
 };
+
+/* &#34; &#x0022; and all others: the character into *c, 0 when it is none. */
+static enum unit
+reference(const struct view *v, size_t *len, char *c)
+{
+	const char *p = v->p + 2, *digits;
+	unsigned base = 10, value = 0;
+	int digit;
+
+	*c = 0;
+	if (p >= v->end)
+		return (v->whole ? UNIT_OTHER : UNIT_CUT);
+	if (*p == 'x' || *p == 'X') {
+		base = 16;
+		p++;
+	}
+	for (digits = p; p < v->end && p - digits < REFERENCE_DIGITS; p++) {
+		if ((digit = hex_value(*p)) < 0 || (unsigned)digit >= base)
+			break;
+		value = value * base + (unsigned)digit;
+	}
+	if (p >= v->end && !v->whole)
+		return (UNIT_CUT);
+	if (p >= v->end || *p != ';' || p == digits || value >= 0x80)
+		return (UNIT_OTHER);
+	*len = (size_t)(p - v->p) + 1;
+	*c = (char)value;
+	return (value == '"' ? UNIT_QUOTE : value == '\\' ? UNIT_BACKSLASH :
+	    UNIT_OTHER);
+}
 
 static enum unit
 unit_json(const struct view *v)
@@ -122,8 +155,8 @@ unit_form(const struct view *v, size_t *len)
 static bool
 ends_url(char c)
 {
-	return (c == '&' || c == '?' || c == '"' || c == '<' || c == '>' ||
-	    (unsigned char)c <= ' ');
+	return (c == '&' || c == '?' || c == '#' || c == '"' || c == '<' ||
+	    c == '>' || (unsigned char)c <= ' ');
 }
 
 static enum unit
@@ -131,11 +164,15 @@ unit_url(const struct view *v, size_t *len)
 {
 	if (*v->p == '%')
 		return (any_word(v, percent, len));
+	/* JSON may write an ampersand so. */
+	if (*v->p == '\\')
+		return (word(v, "\\u0026", UNIT_RESET, len));
 	return (ends_url(*v->p) ? UNIT_RESET : UNIT_OTHER);
 }
 
 static enum unit
-unit_xml(const struct body_quoting *q, const struct view *v, size_t *len)
+unit_xml(const struct body_quoting *q, const struct view *v, size_t *len,
+    char *c)
 {
 	enum unit unit;
 
@@ -144,8 +181,13 @@ unit_xml(const struct body_quoting *q, const struct view *v, size_t *len)
 		    unit_json(v));
 	switch (*v->p) {
 	case '&':
-		return (any_word(v, references, len));
+		if (v->end - v->p > 1 && v->p[1] == '#')
+			return (reference(v, len, c));
+		return (word(v, "&quot;", UNIT_QUOTE, len));
 	case '<':
+		/* In a tag or a comment it is none. */
+		if (q->kind == BODY_QUOTING_HTML || q->tag)
+			return (UNIT_RESET);
 		unit = word(v, "<![CDATA[", UNIT_CDATA, len);
 		return (unit == UNIT_OTHER ? UNIT_RESET : unit);
 	case '>':
@@ -155,12 +197,14 @@ unit_xml(const struct body_quoting *q, const struct view *v, size_t *len)
 	}
 }
 
+/* *len bytes, which stand for *c. */
 static enum unit
-unit_of(const struct body_quoting *q, const struct view *v, size_t *len)
+unit_of(const struct body_quoting *q, const struct view *v, size_t *len, char *c)
 {
 	*len = 1;
+	*c = *v->p;
 	if (*v->p == 'u' && q->run != 0)
-		return (word(v, "u0022", UNIT_UNICODE_QUOTE, len));
+		return (any_word(v, unicode, len));
 	switch (q->kind) {
 	case BODY_QUOTING_JSON:
 		return (unit_json(v));
@@ -169,7 +213,8 @@ unit_of(const struct body_quoting *q, const struct view *v, size_t *len)
 	case BODY_QUOTING_URL:
 		return (unit_url(v, len));
 	case BODY_QUOTING_XML:
-		return (unit_xml(q, v, len));
+	case BODY_QUOTING_HTML:
+		return (unit_xml(q, v, len, c));
 	}
 	return (UNIT_OTHER);
 }
@@ -196,6 +241,17 @@ unicode_level_of(size_t backslashes)
 	for (; backslashes % 2 == 0; backslashes /= 2)
 		level++;
 	return (level + level_of(backslashes / 2));
+}
+
+/* As many as a writer that doubles them would have, for k of them and u005c. */
+static size_t
+unicode_run_of(size_t backslashes)
+{
+	size_t factor = 1;
+
+	for (; backslashes % 2 == 0; backslashes /= 2)
+		factor *= 2;
+	return (factor * (backslashes + 1));
 }
 
 static void
@@ -238,6 +294,9 @@ count(struct body_quoting *q, enum unit unit, char c)
 	case UNIT_UNICODE_QUOTE:
 		quote(q, unicode_level_of(q->run));
 		break;
+	case UNIT_UNICODE_BACKSLASH:
+		q->run = unicode_run_of(q->run);
+		return;
 	case UNIT_RESET:
 		reset(q, c);
 		break;
@@ -309,6 +368,7 @@ skip(const struct body_quoting *q, const char *p, const char *end)
 			return (find(p, end, '%', '%'));
 		break;
 	case BODY_QUOTING_XML:
+	case BODY_QUOTING_HTML:
 		if (q->begun == BEGUN_OTHER && q->run == 0)
 			return (q->cdata ? find(p, end, ']', ']') :
 			    q->tag ? find(p, end, '>', '<') :
@@ -337,16 +397,18 @@ count_json(struct body_quoting *q, struct view v)
 		if (v.p == v.end)
 			return (v.p);
 		len = 1;
+		unit = UNIT_OTHER;
 		if (*v.p == '"')
 			quote(q, level_of(q->run));
 		else if (*v.p == 'u') {
-			unit = word(&v, "u0022", UNIT_UNICODE_QUOTE, &len);
+			unit = any_word(&v, unicode, &len);
 			if (unit == UNIT_CUT)
 				return (v.p);
 			if (unit == UNIT_UNICODE_QUOTE)
 				quote(q, unicode_level_of(q->run));
 		}
-		q->run = 0;
+		q->run = unit == UNIT_UNICODE_BACKSLASH ?
+		    unicode_run_of(q->run) : 0;
 		v.p += len;
 	}
 }
@@ -357,11 +419,12 @@ count_units(struct body_quoting *q, struct view v)
 {
 	enum unit unit;
 	size_t len;
+	char c;
 
 	while ((v.p = skip(q, v.p, v.end)) != v.end) {
-		if ((unit = unit_of(q, &v, &len)) == UNIT_CUT)
+		if ((unit = unit_of(q, &v, &len, &c)) == UNIT_CUT)
 			break;
-		count(q, unit, *v.p);
+		count(q, unit, c);
 		v.p += len;
 	}
 	return (v.p);

@@ -25,7 +25,8 @@ enum body_quoting_kind {
 	BODY_QUOTING_JSON,	/* strings in the strings of JSON */
 	BODY_QUOTING_FORM,	/* in fields of a form */
 	BODY_QUOTING_URL,	/* in percent-encoded parts of any text */
-	BODY_QUOTING_XML	/* in text of XML that begins with { or [ */
+	BODY_QUOTING_XML,	/* in text of XML that begins with { or [ */
+	BODY_QUOTING_HTML	/* the same, which has no CDATA */
 };
 
 /* Deeper ones are not told apart. */

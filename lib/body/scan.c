@@ -81,7 +81,7 @@ body_scan_form_of(struct span content_type)
 		{ "application/x-www-form-urlencoded", BODY_SCAN_FORM },
 		{ "text/xml", BODY_SCAN_XML },
 		{ "application/xml", BODY_SCAN_XML },
-		{ "text/html", BODY_SCAN_XML },
+		{ "text/html", BODY_SCAN_HTML },
 	};
 	struct span type = body_media_type(content_type);
 

@@ -18,6 +18,7 @@ enum body_scan_form {
 	BODY_SCAN_JSON,
 	BODY_SCAN_FORM,		/* all that opens is percent-encoded */
 	BODY_SCAN_XML,
+	BODY_SCAN_HTML,
 	BODY_SCAN_MULTIPART,	/* each part by its own type */
 	BODY_SCAN_GUESS		/* JSON when it begins with { or [, else plain */
 };

@@ -58,6 +58,7 @@ escapes_of(enum body_scan_form form)
 	case BODY_SCAN_FORM:
 		return (BODY_TOKEN_PERCENT);
 	case BODY_SCAN_XML:
+	case BODY_SCAN_HTML:
 		return (BODY_TOKEN_PERCENT | BODY_TOKEN_REFERENCE);
 	case BODY_SCAN_PLAIN:
 	case BODY_SCAN_JSON:
@@ -73,7 +74,8 @@ static enum body_quoting_kind
 quoting_of(enum body_scan_form form)
 {
 	return (form == BODY_SCAN_FORM ? BODY_QUOTING_FORM :
-	    form == BODY_SCAN_XML ? BODY_QUOTING_XML : BODY_QUOTING_JSON);
+	    form == BODY_SCAN_XML ? BODY_QUOTING_XML :
+	    form == BODY_SCAN_HTML ? BODY_QUOTING_HTML : BODY_QUOTING_JSON);
 }
 
 static void
@@ -169,9 +171,11 @@ file(struct scan_text *t, const struct view *v, struct body_founds *out)
 static enum body_found_place
 place_of(const struct scan_text *t, const struct body_token *token)
 {
-	if (t->form == BODY_SCAN_FORM || token->escape == BODY_TOKEN_PERCENT)
+	/* Between percent-encoded quotes it stands in a URL, itself encoded or not. */
+	if (t->form == BODY_SCAN_FORM || token->escape == BODY_TOKEN_PERCENT ||
+	    (token->escape == BODY_TOKEN_RAW && body_quoting_depth(&t->url) != 0))
 		return (BODY_FOUND_PERCENT);
-	if (t->form == BODY_SCAN_XML)
+	if (t->form == BODY_SCAN_XML || t->form == BODY_SCAN_HTML)
 		return (t->quoting.cdata ? BODY_FOUND_CDATA : BODY_FOUND_XML);
 	if (t->form == BODY_SCAN_JSON || token->escape == BODY_TOKEN_BACKSLASH)
 		return (BODY_FOUND_JSON_TEXT);

@@ -470,21 +470,12 @@ test_take_goes_up_only_and_keeps_what_it_replaces(void **state)
 	record_store_free(&s);
 }
 
-static uint64_t
-base_after_restart(void)
-{
-	struct record_store *s = open_store();
-	uint64_t base = record_store_find(s, APP)->base;
-
-	record_store_free(&s);
-	return (base);
-}
-
 /* What ours was made from stays known until Redis has ours. */
 static void
 test_base(void **state)
 {
 	struct record_store *s = open_store();
+	uint8_t five[32], other[32] = { 1 };
 	struct record_entry *e;
 
 	(void)state;
@@ -492,53 +483,90 @@ test_base(void **state)
 	e = record_store_find(s, APP);
 	assert_int_equal(e->base, 0);
 	assert_int_equal(take(s, APP, 5), RC_OK);
+	memcpy(five, e->sha256, sizeof(five));
 	assert_int_equal(e->base, 0);
 	assert_int_equal(put(s, APP, 6), RC_OK);
 	assert_int_equal(put(s, APP, 7), RC_OK);
-	assert_int_equal(e->base, 5);
-	assert_int_equal(base_after_restart(), 5);
-	assert_false(record_is_apart(e, 5));
-	assert_true(record_is_apart(e, 6));
-	assert_true(record_is_apart(e, 8));
-	/* Another machine's is not taken over it. */
-	assert_int_equal(take(s, APP, 8), RC_CONFLICT);
-	assert_int_equal(version_after_restart(APP), 7);
-	/* The copies arrive, one after the other. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(e->base, 5);
+		assert_int_equal(record_kin_of(e, 4, other), RECORD_KIN);
+		assert_int_equal(record_kin_of(e, 5, five), RECORD_KIN);
+		assert_int_equal(record_kin_of(e, 5, other), RECORD_KIN_APART);
+		assert_int_equal(record_kin_of(e, 6, other), RECORD_KIN_UNSURE);
+		assert_int_equal(record_kin_of(e, 7, e->sha256), RECORD_KIN);
+		assert_int_equal(record_kin_of(e, 7, other), RECORD_KIN_APART);
+		assert_int_equal(record_kin_of(e, 8, other), RECORD_KIN_UNSURE);
+		record_store_free(&s);		/* and after a restart */
+		s = open_store();
+		e = record_store_find(s, APP);
+	}
 	assert_int_equal(record_store_copied(s, APP, 6), RC_OK);
-	assert_int_equal(e->base, 6);
-	assert_int_equal(record_store_copied(s, APP, 5), RC_OK);
-	assert_int_equal(base_after_restart(), 6);
+	assert_int_equal(e->base, 5);
 	assert_int_equal(record_store_copied(s, APP, 7), RC_OK);
 	assert_int_equal(e->base, 0);
-	assert_int_equal(base_after_restart(), 0);
 	assert_int_equal(count_files(".base"), 0);
-	assert_int_equal(take(s, APP, 8), RC_OK);
-	/* One that was undone stands where its base was. */
-	assert_int_equal(put(s, APP, 9), RC_OK);
-	assert_int_equal(record_store_undo(s, APP), RC_OK);
-	assert_false(record_is_apart(record_store_find(s, APP), 9));
+	assert_int_equal(record_kin_of(e, 8, other), RECORD_KIN);
+	/* What is taken has no base either. */
+	assert_int_equal(put(s, APP, 8), RC_OK);
 	assert_int_equal(take(s, APP, 9), RC_OK);
-	assert_int_equal(record_store_find(s, APP)->base, 0);
+	assert_int_equal(e->base, 0);
+	/* A fork is one until Redis has ours. */
+	assert_int_equal(record_store_note_apart(s, APP), RC_OK);
+	assert_int_equal(put(s, APP, 10), RC_OK);
+	assert_int_equal(put(s, APP, 11), RC_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(e->base, 9);
+		for (uint64_t v = 8; v < 14; v++)
+			assert_int_equal(record_kin_of(e, v, other),
+			    RECORD_KIN_APART);
+		assert_int_equal(record_kin_of(e, 11, e->sha256), RECORD_KIN);
+		record_store_free(&s);
+		s = open_store();
+		e = record_store_find(s, APP);
+	}
+	assert_int_equal(record_store_copied(s, APP, 11), RC_OK);
+	assert_false(e->base_apart);
+	assert_int_equal(record_kin_of(e, 12, other), RECORD_KIN);
 	record_store_free(&s);
 }
 
-/* Then nothing that Redis has beyond the first version is believed to be ours. */
 static void
 test_a_base_that_cannot_be_read(void **state)
 {
+	static const char *const texts[] = { "", "x", "3", "0 aa", "3 zz", "3 " };
+	uint8_t other[32] = { 1 };
 	struct record_store *s = open_store();
 
 	(void)state;
 	assert_int_equal(put(s, APP, 1), RC_OK);
 	assert_int_equal(put(s, APP, 2), RC_OK);
-	assert_int_equal(put(s, APP, 3), RC_OK);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		record_store_free(&s);
+		assert_int_equal(file_write_atomic(file(APP ".base"), texts[i],
+		    strlen(texts[i]), 0600), RC_OK);
+		s = open_store();
+		assert_int_equal(record_kin_of(record_store_find(s, APP), 3,
+		    other), RECORD_KIN_UNSURE);
+	}
 	record_store_free(&s);
-	assert_int_equal(file_write_atomic(file(APP ".base"), "x", 1, 0600),
+}
+
+static void
+test_theirs_is_kept(void **state)
+{
+	struct record_store *s = open_store();
+	struct buffer b;
+
+	(void)state;
+	make_record(&b, APP, 4, 100);
+	assert_int_equal(record_store_keep_theirs(s, APP, 4, span_in(&b)),
 	    RC_OK);
-	s = open_store();
-	assert_true(record_is_apart(record_store_find(s, APP), 2));
-	assert_false(record_is_apart(record_store_find(s, APP), 1));
-	assert_int_equal(take(s, APP, 4), RC_CONFLICT);
+	assert_int_equal(record_store_keep_theirs(s, APP, 4, span_in(&b)),
+	    RC_OK);
+	assert_int_equal(count_files(APP ".4."), 2);
+	assert_int_equal(count_files(".old"), 2);
+	assert_null(record_store_find(s, APP));
+	buffer_fini(&b);
 	record_store_free(&s);
 }
 
@@ -648,6 +676,7 @@ main(void)
 		TEST(test_take_goes_up_only_and_keeps_what_it_replaces),
 		TEST(test_base),
 		TEST(test_a_base_that_cannot_be_read),
+		TEST(test_theirs_is_kept),
 		TEST(test_kill_at_any_step_loses_nothing_acknowledged),
 		TEST(test_a_folder_that_cannot_be_used),
 	};

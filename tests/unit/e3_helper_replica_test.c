@@ -63,18 +63,14 @@ test_judge(void **state)
 		{ 4, 'x', false, true, REPLICA_HIGHER, 0 },
 		{ 5, 'y', false, true, REPLICA_HIGHER, 0 },
 		{ 5, 'x', false, true, REPLICA_SAME, 0 },
-		/* ours was made from 3, and Redis does not have it */
+		/* ours was made from some 3, and Redis does not have it */
 		{ 5, 'x', false, false, REPLICA_SAME, 3 },
 		{ 2, 'x', false, false, REPLICA_LOWER, 3 },
-		{ 3, 'x', false, false, REPLICA_LOWER, 3 },
-		{ 4, 'x', false, false, REPLICA_FORK, 3 },
+		{ 3, 'x', false, false, REPLICA_FORK, 3 },
+		{ 4, 'x', false, false, REPLICA_LOWER, 3 },
 		{ 5, 'y', false, false, REPLICA_FORK, 3 },
-		{ 6, 'x', false, false, REPLICA_FORK, 3 },
-		{ 6, 'x', true, false, REPLICA_HIGHER, 3 },
-		{ 6, 'x', false, true, REPLICA_HIGHER, 3 },
-		/* a change that was undone */
-		{ 6, 'x', false, false, REPLICA_HIGHER, 5 },
-		{ 4, 'x', false, false, REPLICA_LOWER, 5 },
+		{ 6, 'x', false, false, REPLICA_HIGHER, 3 },
+		{ 3, 'x', false, true, REPLICA_HIGHER, 3 },
 	};
 	struct buffer ours, theirs;
 	struct record_entry e;
