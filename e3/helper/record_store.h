@@ -38,6 +38,8 @@ struct record_entry {
 					   there is none.  On disk, as is... */
 	uint8_t		base_sha256[32];	/* that version, and... */
 	bool		base_apart;	/* Redis went another way from there */
+	uint8_t		spared[32];	/* SHA-256 of the record of Redis that was
+					   kept last */
 	uint64_t	applied;	/* version that relay:applied tells of us;
 					   0: none, or to be told again */
 	uint8_t		applied_sha256[APPLIED_SHA256_BYTES];	/* likewise */

@@ -100,18 +100,20 @@ replica_apart(struct replica *r, struct record_entry *e)
 
 /* Ours will take the place of a record that may have keys which ours lacks. */
 void
-replica_spare(struct replica *r, const struct record_entry *e,
-    struct span theirs)
+replica_spare(struct replica *r, struct record_entry *e, struct span theirs)
 {
 	struct rpc_record_head head;
 	uint8_t sha256[32];
 
 	record_sha256(theirs, sha256);
 	if (rpc_record_head_read(theirs, &head) != RC_OK || record_kin_of(e,
-	    head.version, sha256) != RECORD_KIN_UNSURE)
+	    head.version, sha256) != RECORD_KIN_UNSURE ||
+	    memcmp(e->spared, sha256, sizeof(e->spared)) == 0)
 		return;
-	if (record_store_keep_theirs(r->store, e->app, head.version, theirs) !=
+	if (record_store_keep_theirs(r->store, e->app, head.version, theirs) ==
 	    RC_OK)
+		memcpy(e->spared, sha256, sizeof(e->spared));
+	else
 		log_error("record of redis not kept app=%s version=%llu", e->app,
 		    (unsigned long long)head.version);
 }

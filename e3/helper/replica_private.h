@@ -72,9 +72,9 @@ void replica_scan(struct replica *);
 void replica_mark_forked(struct record_entry *);
 /* The same of one that is RECORD_KIN_APART: for good. */
 void replica_apart(struct replica *, struct record_entry *);
-/* Keep their record, which ours is going to replace, if it may be worth it. */
-void replica_spare(struct replica *, const struct record_entry *,
-    struct span theirs);
+/* Keep their record, which ours is going to replace, if it may be worth it;
+ * once. */
+void replica_spare(struct replica *, struct record_entry *, struct span theirs);
 /* Redis holds this version, which is ours or was. */
 void replica_copied(struct replica *, struct record_entry *, uint64_t version);
 void replica_retry_later(struct replica *);
