@@ -164,13 +164,16 @@ egress_ca_ask(struct egress_ca *ca, struct egress_ca_waiter *w,
     egress_ca_cb *cb, void *arg)
 {
 	enum egress_ca_known known = what_is_known(ca);
-	bool changed = has_changed(ca);
+	bool sure;
 
 	obj_check(ca, EGRESS_CA_MAGIC);
 	ensure(!w->waiting);
-	if (known != EGRESS_CA_NOW || changed || is_older(ca, EGRESS_CA_FRESH_MS))
+	/* That there was none a moment ago: there may be one by now. */
+	sure = known == EGRESS_CA_NOW && !has_changed(ca) &&
+	    buffer_len(&ca->anchors) != 0;
+	if (!sure || is_older(ca, EGRESS_CA_FRESH_MS))
 		ask_engine(ca);
-	if ((known == EGRESS_CA_NOW && !changed) || ca->call_id == 0) {
+	if (sure || ca->call_id == 0) {
 		tell(ca, known, cb, arg);
 		return;
 	}
