@@ -17,7 +17,7 @@ from http_stage import GONE, OK, PLAIN, WORK, Cue, Heard, staged
 from told_origin import peak_memory
 from websocket import BINARY, CLOSE, frame, read_frame
 
-IDLE_MS, DRAIN_MS = 1500, 2500
+IDLE_MS, DRAIN_MS = 4000, 6000
 KEPT_MAX = 4 << 20          # bytes, beside what a worker holds anyway
 SIZES = [0, 1, 125, 126, 65535, 65536, 1 << 20]
 SWITCH = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
