@@ -116,3 +116,35 @@ confirm_put(struct body_json_writer *w, enum ctl_exit status,
 	}
 	body_json_close_array(w);
 }
+
+enum ctl_exit
+confirm_print(const struct ctl *ctl, const struct record_commit *r,
+    const struct confirm_said *said, enum ctl_exit confirmed,
+    const struct buffer *missing)
+{
+	struct body_json_writer w;
+	enum ctl_exit status;
+	struct buffer out;
+
+	buffer_init(&out, 0, false);
+	if (ctl->json) {
+		body_json_writer_init(&w, &out);
+		body_json_open_object(&w, NULL);
+		body_json_put_str(&w, "app", r->app);
+		body_json_put_str(&w, said->kind, said->id);
+		if (said->is_state)
+			body_json_put_str(&w, "state", said->did);
+		else
+			body_json_put_bool(&w, said->did, true);
+		body_json_put_u64(&w, "version", r->version);
+		confirm_put(&w, confirmed, missing);
+		body_json_close_object(&w);
+	} else
+		buffer_printf(&out, "%s: %s%s%s", said->id, said->did,
+		    confirmed == CTL_DONE ? "" : ", not on every engine yet",
+		    said->behind != NULL ? said->behind : "");
+	status = ctl_print_line((struct span){ buffer_data(&out),
+	    buffer_len(&out) });
+	buffer_fini(&out);
+	return (status == CTL_DONE ? confirmed : status);
+}

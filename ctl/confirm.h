@@ -8,6 +8,7 @@
 #define RELAY_CTL_CONFIRM_H
 
 #include "ctl/ctl.h"
+#include "ctl/record_commit.h"
 #include "lib/body/json_write.h"
 
 /* Longer than an engine, a helper or Redis needs to come back. */
@@ -34,5 +35,19 @@ enum ctl_exit confirm_present(struct ctl *, const char *app,
 /* "confirmed": bool, "unconfirmed": [names] */
 void confirm_put(struct body_json_writer *, enum ctl_exit,
     const struct buffer *missing);
+
+/* A change that counts on our engine at once, and elsewhere as it is confirmed. */
+struct confirm_said {
+	const char	*kind;		/* member of the answer: "key" */
+	const char	*id;
+	const char	*did;		/* "revoked" */
+	bool		is_state;	/* "state": did; else did: true */
+	const char	*behind;	/* the line's end; NULL: none */
+};
+
+/* Print it; the exit status of the command. */
+enum ctl_exit confirm_print(const struct ctl *, const struct record_commit *,
+    const struct confirm_said *, enum ctl_exit confirmed,
+    const struct buffer *missing) must_check;
 
 #endif

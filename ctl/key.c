@@ -159,35 +159,6 @@ put_revoke(void *arg, struct engine_client *engine, struct buffer *body)
 	return (CTL_DONE);
 }
 
-/* Revoked it is, on this engine; confirmed: on all of them. */
-static enum ctl_exit
-print_revoked(const struct ctl *ctl, const struct record_commit *r,
-    enum ctl_exit confirmed, const struct buffer *missing)
-{
-	const char *key = ctl->args.operands[1];
-	struct body_json_writer w;
-	enum ctl_exit status;
-	struct buffer out;
-
-	buffer_init(&out, 0, false);
-	if (ctl->json) {
-		body_json_writer_init(&w, &out);
-		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "app", r->app);
-		body_json_put_str(&w, "key", key);
-		body_json_put_bool(&w, "revoked", true);
-		body_json_put_u64(&w, "version", r->version);
-		confirm_put(&w, confirmed, missing);
-		body_json_close_object(&w);
-	} else
-		buffer_printf(&out, "%s: revoked%s", key,
-		    confirmed == CTL_DONE ? "" : ", not on every engine yet");
-	status = ctl_print_line((struct span){ buffer_data(&out),
-	    buffer_len(&out) });
-	buffer_fini(&out);
-	return (status == CTL_DONE ? confirmed : status);
-}
-
 enum ctl_exit
 ctl_key_revoke(struct ctl *ctl)
 {
@@ -215,7 +186,9 @@ ctl_key_revoke(struct ctl *ctl)
 	if (status == CTL_DONE) {
 		status = confirm_everywhere(ctl, change.app, r.version,
 		    timeout_s, then, &missing);
-		status = print_revoked(ctl, &r, status, &missing);
+		status = confirm_print(ctl, &r, &(struct confirm_said){
+		    .kind = "key", .id = ctl->args.operands[1],
+		    .did = "revoked" }, status, &missing);
 		record_commit_fini(&r);
 	} else if (status == CTL_EXISTS) {
 		/* Who was told of an unconfirmed one asks again. */

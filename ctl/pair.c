@@ -233,35 +233,6 @@ ctl_app_activate(struct ctl *ctl)
 	    "seals from now on; the one that did, opens"));
 }
 
-/* Retired it is, on this engine; confirmed: on all of them. */
-static enum ctl_exit
-print_retired(const struct ctl *ctl, const struct record_commit *r,
-    enum ctl_exit confirmed, const struct buffer *missing)
-{
-	const char *pair = ctl->args.operands[1];
-	struct body_json_writer w;
-	enum ctl_exit status;
-	struct buffer out;
-
-	buffer_init(&out, 0, false);
-	if (ctl->json) {
-		body_json_writer_init(&w, &out);
-		body_json_open_object(&w, NULL);
-		body_json_put_str(&w, "app", r->app);
-		body_json_put_str(&w, "pair", pair);
-		body_json_put_str(&w, "state", "retired");
-		body_json_put_u64(&w, "version", r->version);
-		confirm_put(&w, confirmed, missing);
-		body_json_close_object(&w);
-	} else
-		buffer_printf(&out, "%s: retired%s: tokens sealed by it do not "
-		    "open any more; relayctl app activate brings it back", pair,
-		    confirmed == CTL_DONE ? "" : ", not on every engine yet");
-	status = ctl_print_line(view(&out));
-	buffer_fini(&out);
-	return (status == CTL_DONE ? confirmed : status);
-}
-
 static enum ctl_exit
 retire(struct ctl *ctl, const struct found *f, unsigned timeout_s)
 {
@@ -283,7 +254,11 @@ retire(struct ctl *ctl, const struct found *f, unsigned timeout_s)
 	    &r)) == CTL_DONE) {
 		status = confirm_everywhere(ctl, app, r.version, timeout_s,
 		    then, &missing);
-		status = print_retired(ctl, &r, status, &missing);
+		status = confirm_print(ctl, &r, &(struct confirm_said){
+		    .kind = "pair", .id = f->id, .did = "retired",
+		    .is_state = true, .behind = ": tokens sealed by it do not "
+		    "open any more; relayctl app activate brings it back" },
+		    status, &missing);
 		record_commit_fini(&r);
 	}
 	buffer_fini(&missing);

@@ -116,8 +116,8 @@ enum rc record_store_note_apart(struct record_store *, const char *app)
 enum rc record_store_keep_theirs(struct record_store *, const char *app,
     uint64_t version, struct span record) must_check;
 
-/* Redis holds this version, which was ours: what we make next is made from it.
- * RC_OK, RC_IO. */
+/* Redis holds this version of ours: unless the disk has a later one by now there
+ * is no base any more.  RC_OK, RC_IO. */
 enum rc record_store_copied(struct record_store *, const char *app,
     uint64_t version) must_check;
 

@@ -119,15 +119,13 @@ replica_spare(struct replica *r, struct record_entry *e, struct span theirs)
 }
 
 void
-replica_copied(struct replica *r, struct record_entry *e, uint64_t version)
+replica_copied(struct replica *r, struct record_entry *e)
 {
-	if (version >= e->version) {
-		e->replicated = true;
-		e->forked = false;
-	}
+	e->replicated = true;
+	e->forked = false;
 	if (e->base != 0 &&
-	    record_store_copied(r->store, e->app, version) != RC_OK)
-		log_warn("record base not written app=%s", e->app);
+	    record_store_copied(r->store, e->app, e->version) != RC_OK)
+		log_warn("record base not removed app=%s", e->app);
 }
 
 void
@@ -173,7 +171,7 @@ judge_one(struct replica *r, struct span id, struct span record)
 		e->scanned = true;
 	switch (replica_judge(e, app, record)) {
 	case REPLICA_SAME:
-		replica_copied(r, e, e->version);
+		replica_copied(r, e);
 		break;
 	case REPLICA_LOWER:
 		replica_spare(r, e, record);
@@ -313,7 +311,6 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 {
 	struct replica *r = arg;
 	struct record_entry *e;
-	bool ours;
 
 	obj_check(r, REPLICA_MAGIC);
 	r->pushing = false;
@@ -326,18 +323,14 @@ on_pushed(void *arg, enum rc rc, const struct redis_value *v)
 	/* Whatever it says, others are told of the version or keep theirs. */
 	replica_release(r, r->push_app, r->push_version);
 	e = record_store_find(r->store, r->push_app);
-	ours = span_eq_str(v->text, "ok") || span_eq_str(v->text, "same");
 	/* A change may have come meanwhile: then this answer is about bytes
 	 * that are history, and the entry still needs its push. */
 	if (e != NULL && memcmp(e->sha256, r->push_sha256,
-	    sizeof(e->sha256)) != 0) {
-		if (ours)
-			replica_copied(r, e, r->push_version);
-	} else if (e != NULL) {
+	    sizeof(e->sha256)) == 0) {
 		if (span_eq_str(v->text, "ok"))
 			replica_hint(r, e->app);
-		if (ours)
-			replica_copied(r, e, e->version);
+		if (span_eq_str(v->text, "ok") || span_eq_str(v->text, "same"))
+			replica_copied(r, e);
 		else if (span_eq_str(v->text, "newer"))
 			replica_want_pull(r, e->app);
 		else if (span_eq_str(v->text, "fork"))

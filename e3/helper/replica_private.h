@@ -75,8 +75,8 @@ void replica_apart(struct replica *, struct record_entry *);
 /* Keep their record, which ours is going to replace, if it may be worth it;
  * once. */
 void replica_spare(struct replica *, struct record_entry *, struct span theirs);
-/* Redis holds this version, which is ours or was. */
-void replica_copied(struct replica *, struct record_entry *, uint64_t version);
+/* Redis holds ours. */
+void replica_copied(struct replica *, struct record_entry *);
 void replica_retry_later(struct replica *);
 /* An error reply: another server may do, or later. */
 void replica_refused(struct replica *, const char *command,

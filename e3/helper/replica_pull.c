@@ -132,7 +132,7 @@ on_pull_loaded(void *arg, enum rc rc)
 		crash_point("pull.taken");
 		e = record_store_find(r->store, r->pulling.app);
 		if (rc == RC_OK && e != NULL) {
-			replica_copied(r, e, e->version);
+			replica_copied(r, e);
 			e->active = e->version;
 			log_info("record taken from redis app=%s version=%llu",
 			    e->app, (unsigned long long)e->version);
@@ -184,7 +184,7 @@ on_pull_read(void *arg, enum rc rc, const struct redis_value *v)
 		return;
 	}
 	if (verdict == REPLICA_SAME && e != NULL)
-		replica_copied(r, e, e->version);
+		replica_copied(r, e);
 	if (verdict == REPLICA_LOWER && e != NULL && v->type == REDIS_STRING)
 		replica_spare(r, e, v->text);
 	/* The script would not write over it. */

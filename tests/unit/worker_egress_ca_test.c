@@ -17,6 +17,7 @@
 #include <openssl/evp.h>
 
 #include "lib/base/clock.h"
+#include "tests/unit/test_clock.h"
 #include "tests/unit/test_loop.h"
 #include "tests/unit/worker_engine_pair.h"
 #include "worker/egress_ca.h"
@@ -34,37 +35,6 @@ struct fixture {
 	uint64_t		changes_ms;
 	size_t			n_calls;
 };
-
-/* ---- the clock: in place of lib/base/clock.c ---- */
-
-static uint64_t ahead_ms;
-
-static uint64_t
-clock_of(clockid_t id)
-{
-	struct timespec t;
-
-	assert_int_equal(clock_gettime(id, &t), 0);
-	return ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
-}
-
-uint64_t
-clock_mono_ns(void)
-{
-	return (clock_of(CLOCK_MONOTONIC));
-}
-
-uint64_t
-clock_mono_ms(void)
-{
-	return (clock_mono_ns() / 1000000);
-}
-
-uint64_t
-clock_wall_ms(void)
-{
-	return (clock_of(CLOCK_REALTIME) / 1000000 + ahead_ms);
-}
 
 /* ---- the fixture ---- */
 
@@ -119,7 +89,7 @@ setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	ahead_ms = 0;
+	test_clock_ahead_ms = 0;
 	engine_pair_start(&f->engines);
 	f->engines.one.on_call = on_call;
 	f->engines.one.arg = f;
@@ -271,7 +241,7 @@ test_a_date(void **state)
 	ask(f, &a);
 	until_answered(f, &a);
 	assert_true(!left(f, ONE) && left(f, TWO));
-	ahead_ms = 1000001;
+	test_clock_ahead_ms = 1000001;
 	assert_true(left(f, ONE) && !left(f, TWO));
 	/* Who asks waits, and is told that it is the past. */
 	f->anchors = NULL;
@@ -286,7 +256,7 @@ test_a_date(void **state)
 	until_answered(f, &a);
 	assert_int_equal(a.known, EGRESS_CA_NOW);
 	assert_true(!left(f, ONE) && left(f, TWO));
-	ahead_ms += 5001;		/* but not for ever */
+	test_clock_ahead_ms += 5001;		/* but not for ever */
 	assert_true(left(f, ONE));
 	f->anchors = TWO ONE;
 	f->issuers = TWO;
@@ -330,7 +300,7 @@ test_watched(void **state)
 		loop_for_ms(f->engines.lab.loop, 1);
 	f->issuers = ONE;
 	f->changes_ms = 0;
-	ahead_ms = 1000001;
+	test_clock_ahead_ms = 1000001;
 	loop_until_count(f->engines.lab.loop, &f->n_calls, 3);
 	while (!left(f, TWO))
 		loop_for_ms(f->engines.lab.loop, 1);

@@ -182,12 +182,12 @@ test_renewal(void **state)
 	leaf_begin(f, 1, NEVER_MS, LEAF_MAX);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 	first = leaf_kept(f, LEAF_HOST);
-	leaf_ahead_ms = LEAF_LIFE_MS / 4 * 3 - 10000;
+	test_clock_ahead_ms = LEAF_LIFE_MS / 4 * 3 - 10000;
 	assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
 	loop_for_ms(f->engines.lab.loop, 5);
 	assert_int_equal(leaf_calls(f), 1);
 
-	leaf_ahead_ms = LEAF_LIFE_MS / 4 * 3 + 1;
+	test_clock_ahead_ms = LEAF_LIFE_MS / 4 * 3 + 1;
 	f->signer.hold = true;
 	assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
 	loop_until_count(f->engines.lab.loop, &f->signer.n_held, 1);
@@ -201,7 +201,7 @@ test_renewal(void **state)
 	leaf_check_ctx(f, first, LEAF_HOST, 1);
 	SSL_CTX_free(first);
 	/* Its own life counts from here. */
-	leaf_ahead_ms += LEAF_LIFE_MS / 2;
+	test_clock_ahead_ms += LEAF_LIFE_MS / 2;
 	assert_ptr_equal(leaf_kept(f, LEAF_HOST), second);
 	loop_for_ms(f->engines.lab.loop, 5);
 	assert_int_equal(leaf_calls(f), 2);
@@ -217,7 +217,7 @@ test_renewal_that_fails(void **state)
 	leaf_begin(f, 1, NEVER_MS, LEAF_MAX);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 	first = leaf_kept(f, LEAF_HOST);
-	leaf_ahead_ms = LEAF_LIFE_MS / 5 * 4;
+	test_clock_ahead_ms = LEAF_LIFE_MS / 5 * 4;
 	f->signer.status = RPC_STATUS_INTERNAL;
 	assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
 	loop_until_count(f->engines.lab.loop, &f->engines.one.n_calls, 2);
@@ -225,7 +225,7 @@ test_renewal_that_fails(void **state)
 	assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
 	loop_for_ms(f->engines.lab.loop, 5);
 	assert_int_equal(leaf_calls(f), 2);
-	leaf_ahead_ms += 5000;
+	test_clock_ahead_ms += 5000;
 	/* One that has ended is no news either. */
 	f->signer.status = RPC_STATUS_OK;
 	f->signer.life_ms = 0;
@@ -233,7 +233,7 @@ test_renewal_that_fails(void **state)
 	loop_until_count(f->engines.lab.loop, &f->engines.one.n_calls, 3);
 	loop_for_ms(f->engines.lab.loop, 20);
 	assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
-	leaf_ahead_ms += 5000;
+	test_clock_ahead_ms += 5000;
 	f->signer.life_ms = LEAF_LIFE_MS;
 	assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
 	loop_until_count(f->engines.lab.loop, &f->engines.one.n_calls, 4);
@@ -246,7 +246,7 @@ test_ended_is_never_served(void **state)
 
 	leaf_begin(f, 1, NEVER_MS, LEAF_MAX);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
-	leaf_ahead_ms = LEAF_LIFE_MS + 1;
+	test_clock_ahead_ms = LEAF_LIFE_MS + 1;
 	assert_false(leaf_is_kept(f->leaves, LEAF_HOST));
 	f->signer.status = RPC_STATUS_INTERNAL;
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_NO_ENGINE);
@@ -299,7 +299,7 @@ test_refused_hosts_take_no_room(void **state)
 		assert_int_equal(leaf_fault_of(f, host, true), LEAF_LIMITED);
 	}
 	f->signer.status = RPC_STATUS_OK;
-	leaf_ahead_ms = LEAF_LIFE_MS / 5 * 4;
+	test_clock_ahead_ms = LEAF_LIFE_MS / 5 * 4;
 	(void)leaf_kept(f, "a.test");
 	loop_until_count(f->engines.lab.loop, &f->engines.one.n_calls, 8);
 	loop_for_ms(f->engines.lab.loop, 20);

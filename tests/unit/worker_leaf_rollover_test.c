@@ -78,7 +78,7 @@ test_another_ca_signs_from_a_date_on(void **state)
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 	learn(f);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, false), LEAF_OK);
-	leaf_ahead_ms = 100001;
+	test_clock_ahead_ms = 100001;
 	leaf_signer_turn(&f->signer);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 	leaf_check_ctx(f, leaf_kept(f, LEAF_HOST), LEAF_HOST, 1);
@@ -104,9 +104,9 @@ test_no_leaf_of_the_new_ca(void **state)
 		f->signer.status = status[i];
 		assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 		assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
-		leaf_ahead_ms += 4900;
+		test_clock_ahead_ms += 4900;
 		assert_ptr_equal(leaf_kept(f, LEAF_HOST), first);
-		leaf_ahead_ms += 200;
+		test_clock_ahead_ms += 200;
 	}
 	f->signer.status = RPC_STATUS_OK;
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
@@ -153,15 +153,15 @@ test_an_engine_that_is_late(void **state)
 	learn(f);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, false), LEAF_OK);
-	leaf_ahead_ms = 1001;
+	test_clock_ahead_ms = 1001;
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, false), LEAF_OK);
-	leaf_ahead_ms += 1001;
+	test_clock_ahead_ms += 1001;
 	leaf_signer_turn(&f->signer);
 	f->signer.tells_other = false;
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, true), LEAF_OK);
 	leaf_check_ctx(f, leaf_kept(f, LEAF_HOST), LEAF_HOST, 1);
-	leaf_ahead_ms += 10000;
+	test_clock_ahead_ms += 10000;
 	assert_int_equal(leaf_fault_of(f, LEAF_HOST, false), LEAF_OK);
 }
 

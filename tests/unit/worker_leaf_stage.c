@@ -16,37 +16,6 @@
 #include "lib/base/clock.h"
 #include "tests/unit/test_loop.h"
 
-/* ---- the clock: in place of lib/base/clock.c ---- */
-
-uint64_t leaf_ahead_ms;
-
-static uint64_t
-clock_of(clockid_t id)
-{
-	struct timespec t;
-
-	assert_int_equal(clock_gettime(id, &t), 0);
-	return ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
-}
-
-uint64_t
-clock_mono_ns(void)
-{
-	return (clock_of(CLOCK_MONOTONIC));
-}
-
-uint64_t
-clock_mono_ms(void)
-{
-	return (clock_mono_ns() / 1000000);
-}
-
-uint64_t
-clock_wall_ms(void)
-{
-	return (clock_of(CLOCK_REALTIME) / 1000000 + leaf_ahead_ms);
-}
-
 /* ---- the fixture ---- */
 
 int
@@ -55,7 +24,7 @@ leaf_stage_setup(void **state)
 	struct leaf_stage *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	leaf_ahead_ms = 0;
+	test_clock_ahead_ms = 0;
 	engine_pair_start(&f->engines);
 	leaf_signer_start(&f->signer, &f->engines);
 	f->signer.life_ms = LEAF_LIFE_MS;

@@ -6,6 +6,7 @@
 #ifndef RELAY_TESTS_WORKER_LEAF_STAGE_H
 #define RELAY_TESTS_WORKER_LEAF_STAGE_H
 
+#include "tests/unit/test_clock.h"
 #include "tests/unit/worker_leaf_signer.h"
 #include "worker/egress_ca.h"
 #include "worker/leaf_cache.h"
@@ -13,9 +14,6 @@
 #define LEAF_HOST	"shop.test"
 #define LEAF_LIFE_MS	1000000u	/* a quarter of it is 250 s */
 #define LEAF_MAX	4		/* leaves kept, unless a test says more */
-
-/* Of the wall clock; the stage stands in for lib/base/clock.c. */
-extern uint64_t leaf_ahead_ms;
 
 struct leaf_stage {
 	struct engine_pair	engines;
